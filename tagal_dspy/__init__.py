@@ -1,0 +1,1 @@
+"""Synthetic tabular data from LLMs, as optimisable DSPy programs."""

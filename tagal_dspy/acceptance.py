@@ -1,0 +1,139 @@
+"""Which rows are accepted: `RowFilter` judges each, `Acceptance` collects exactly as many as wanted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from tagal_dspy.schema import CellError, Reject, RejectReason, Row
+from tagal_dspy.task import TableTask
+
+Strictness = Literal["valid", "strict"]
+
+
+class RowFilter:
+    """Judges decoded rows one at a time; every rejected row gets one reason of the closed set.
+
+    Args:
+        task: whose schema a row must fit, and whose real rows it must not equal.
+        strictness: `strict` wants cells within the observed ranges, no duplicate and no collision. `valid` is the
+            published method: only the number of cells, categories and number formats are checked.
+    """
+
+    def __init__(self, task: TableTask, strictness: Strictness = "strict") -> None:
+        self.task = task
+        self.strictness = strictness
+
+    def fitting(self, rows: Iterable[Row]) -> tuple[list[Row], list[Reject]]:
+        """The rows that fit the schema, in canonical text, and why the others do not."""
+        judged = [self._canonical(row) for row in rows]
+        return [row for row in judged if not isinstance(row, Reject)], [
+            row for row in judged if isinstance(row, Reject)
+        ]
+
+    def _canonical(self, row: Row) -> Row | Reject:
+        cells = []
+        for column, text in zip(self.task.schema.columns, row, strict=True):
+            try:
+                cells.append(column.canonical(text))
+            except CellError as error:
+                if error.reason == "out_of_range" and self.strictness == "valid":
+                    cells.append((text or "").strip())
+                    continue
+                return _reject(error.reason, row, str(error))
+        return tuple(cells)
+
+    def repeated(self, row: Row, accepted: Mapping[Row, object]) -> Reject | None:
+        """The reject for a canonical row that was accepted before or is real; None where it is new."""
+        if self.strictness == "valid":
+            return None
+        if row in accepted:
+            return _reject("duplicate", row, "equal to an accepted row")
+        if row in self.task.real_rows:
+            return _reject("collision", row, "equal to a real row")
+        return None
+
+
+class Acceptance:
+    """Rows accepted so far, what is still missing, and every reject.
+
+    Args:
+        row_filter: judges the rows.
+        n_rows: how many rows are wanted, at least 1.
+        quotas: rows wanted of each class, adding up to `n_rows`; None takes any class.
+    """
+
+    def __init__(self, row_filter: RowFilter, n_rows: int, quotas: Mapping[str, int] | None = None) -> None:
+        self._filter = row_filter
+        self._n_rows = n_rows
+        self._quotas = dict(quotas) if quotas is not None else None
+        self._keys: dict[Row, None] = {}
+        self._by_class: Counter[str | None] = Counter()
+        schema = row_filter.task.schema
+        self._place = None if schema.target is None else schema.names.index(schema.target)
+        self.rows: list[Row] = []
+        self.rejects: list[Reject] = []
+
+    def offer(self, rows: Iterable[Row]) -> list[Row]:
+        """Take what is acceptable of some fitting rows, in order; the rest goes to `rejects`.
+
+        Returns:
+            The rows that were accepted.
+        """
+        taken = []
+        for row in rows:
+            reject = self._filter.repeated(row, self._keys) or self._unwanted(row)
+            if reject is None:
+                self._take(row)
+                taken.append(row)
+            else:
+                self.rejects.append(reject)
+        return taken
+
+    def _unwanted(self, row: Row) -> Reject | None:
+        if self.n_missing == 0:
+            return _reject("quota_full", row, "all rows wanted are there")
+        if self._quotas is not None and self.missing_by_class.get(self._label(row), 0) <= 0:
+            return _reject("quota_full", row, f"all rows wanted of class {self._label(row)!r} are there")
+        return None
+
+    def _take(self, row: Row) -> None:
+        self.rows.append(row)
+        self._keys[row] = None
+        self._by_class[self._label(row)] += 1
+
+    def _label(self, row: Row) -> str:
+        return "" if self._place is None else row[self._place] or ""
+
+    @property
+    def n_missing(self) -> int:
+        """How many rows are still wanted."""
+        return self._n_rows - len(self.rows)
+
+    @property
+    def missing_by_class(self) -> dict[str, int]:
+        """How many rows of each class are still wanted; empty without quotas."""
+        return {label: wanted - self._by_class[label] for label, wanted in (self._quotas or {}).items()}
+
+    def reject_counts(self) -> dict[RejectReason, int]:
+        """How many rows were rejected for each reason, the most frequent first."""
+        return dict(Counter(reject.reason for reject in self.rejects).most_common())
+
+
+def apportion(n_rows: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Whole numbers that add up to `n_rows`, as near to the shares as can be (largest remainders, ties in order).
+
+    >>> apportion(10, {"a": 0.55, "b": 0.45})
+    {'a': 6, 'b': 4}
+    """
+    exact = {label: n_rows * share / sum(shares.values()) for label, share in shares.items()}
+    counts = {label: int(value) for label, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda label: counts[label] - exact[label])
+    for label in by_remainder[: n_rows - sum(counts.values())]:
+        counts[label] += 1
+    return counts
+
+
+def _reject(reason: RejectReason, row: Row, detail: str) -> Reject:
+    return Reject(reason, ",".join(cell or "" for cell in row)[:300], detail)

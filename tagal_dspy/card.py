@@ -1,0 +1,57 @@
+"""The card: what a prompt says about a table besides showing rows of it."""
+
+from __future__ import annotations
+
+from tagal_dspy.schema import CategoricalColumn, Column, NumericalColumn, TableSchema
+
+MAX_CATEGORIES = 40
+"""Categories listed with their share; of more, the most frequent ones, and how many others there are."""
+
+
+def make_card(schema: TableSchema) -> str:
+    """Name, size, notes, target and a line per column, as in the paper (arXiv:2509.04152, section 3.1).
+
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"age": [31, 54, 31, 60], "smokes": ["yes", "no", "no", "no"]})
+    >>> print(make_card(TableSchema.infer(frame, target="smokes")))
+    Table "table": 4 rows, 2 columns (1 numerical, 1 categorical).
+    Target: "smokes" (binary), to be predicted from the other columns.
+    Columns:
+    - "age": whole number from 31 to 60, mean 44.0, standard deviation 15.2, median 42.5
+    - "smokes": one of "no" (75.0 %), "yes" (25.0 %)
+    """
+    kinds = [column.kind for column in schema.columns]
+    counts = [f"{kinds.count(kind)} {kind}" for kind in ("numerical", "categorical", "boolean") if kind in kinds]
+    lines = [f'Table "{schema.name}": {schema.n_rows} rows, {len(kinds)} columns ({", ".join(counts)}).']
+    if schema.notes:
+        lines.append(schema.notes.strip())
+    if schema.target is not None:
+        lines.append(f'Target: "{schema.target}" ({schema.problem}), to be predicted from the other columns.')
+    return "\n".join([*lines, "Columns:", *(f"- {_column_line(column)}" for column in schema.columns)])
+
+
+def _column_line(column: Column) -> str:
+    described = f" ({column.description})" if column.description else ""
+    missing = f"; {column.missing_share:.1%} missing".replace("%", " %") if column.nullable else ""
+    values = _numbers(column) if isinstance(column, NumericalColumn) else _categories(column)
+    return f'"{column.name}"{described}: {values}{missing}'
+
+
+def _numbers(column: NumericalColumn) -> str:
+    kind = "whole number" if column.decimals == 0 else f"number with {column.decimals} decimals"
+    spread = f"{kind} from {column.text(column.minimum)} to {column.text(column.maximum)}"
+    if column.mean is None or column.std is None or column.median is None:
+        return spread
+    shown = {"mean": column.mean, "standard deviation": column.std, "median": column.median}
+    return spread + "".join(f", {name} {value:.{column.decimals + 1}f}" for name, value in shown.items())
+
+
+def _categories(column: CategoricalColumn) -> str:
+    if not column.shares:
+        return "one of " + ", ".join(f'"{category}"' for category in column.categories)
+    pairs = list(zip(column.categories, column.shares, strict=True))
+    if len(pairs) > MAX_CATEGORIES:
+        pairs = sorted(pairs, key=lambda pair: -pair[1])[:MAX_CATEGORIES]
+    listed = ", ".join(f'"{category}" ({share * 100:.1f} %)' for category, share in pairs)
+    others = len(column.categories) - len(pairs)
+    return f"one of {listed}" + (f" and {others} rarer ones" if others else "")

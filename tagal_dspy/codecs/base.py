@@ -1,0 +1,129 @@
+"""`RowCodec`: what every wire format offers, and the column order they share."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from tagal_dspy.codecs.grammar import literal
+from tagal_dspy.schema import Column, NumericalColumn, Reject, RejectReason, Row, TableSchema
+from tagal_dspy.settings import ColumnOrder
+
+MAX_SHOWN = 300
+"""Characters of a rejected row's text that are kept."""
+
+
+class Decoded(NamedTuple):
+    """What an answer held: rows of the right width, their cells as written, and what could not be read as a row."""
+
+    rows: tuple[Row, ...]
+    rejects: tuple[Reject, ...]
+
+
+class RowCodec(ABC):
+    """A wire format for rows.
+
+    Contract: `decode(encode(rows)).rows == rows` for canonical rows; `decode` takes any text and never raises;
+    every text that `grammar` derives decodes without a reject into rows that fit the schema.
+
+    Args:
+        schema: of the rows.
+        order: in which the columns stand on the wire. Rows are always in the schema's order.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, schema: TableSchema, order: ColumnOrder = "original") -> None:
+        self.schema = schema
+        self.wire_names = _ordered(schema, order)
+        self._to_wire = [schema.names.index(name) for name in self.wire_names]
+        self._from_wire = [self.wire_names.index(name) for name in schema.names]
+
+    @abstractmethod
+    def encode(self, rows: Sequence[Row]) -> str:
+        """The rows as an LM sees them, ending in a line feed."""
+
+    @abstractmethod
+    def decode(self, text: str) -> Decoded:
+        """The rows in an LM's answer, whatever stands around them; what is no row is rejected with a reason."""
+
+    def grammar(
+        self, n_rows: int, narrowed: Mapping[str, Column] | None = None, frame: tuple[str, str] = ("", "")
+    ) -> str:
+        """A GBNF grammar of exactly `n_rows` rows.
+
+        Args:
+            n_rows: at least 1.
+            narrowed: by name, columns to use instead of the schema's, such as `column.fixed_to("yes")`.
+            frame: what must stand before and after the rows.
+        """
+        columns = self._wire_columns(narrowed)
+        cells = [f"cell-{i} ::= {self._cell_rule(column)}" for i, column in enumerate(columns)]
+        before, after = (f"{literal(text)} " if text else "" for text in frame)
+        return (
+            "\n".join([f"root ::= {before}row{{{n_rows}}} {after}", f"row ::= {self._row_rule(columns)}", *cells])
+            + "\n"
+        )
+
+    def json_schema(self, n_rows: int, narrowed: Mapping[str, Column] | None = None) -> dict[str, Any]:
+        """A JSON Schema of an object whose `rows` are exactly `n_rows` row objects."""
+        columns = self._wire_columns(narrowed)
+        row = {
+            "type": "object",
+            "properties": {column.name: _value_schema(column) for column in columns},
+            "required": list(self.wire_names),
+            "additionalProperties": False,
+        }
+        rows = {"type": "array", "items": row, "minItems": n_rows, "maxItems": n_rows}
+        return {"type": "object", "properties": {"rows": rows}, "required": ["rows"], "additionalProperties": False}
+
+    @abstractmethod
+    def _row_rule(self, columns: Sequence[Column]) -> str:
+        """GBNF of one row, referring to `cell-0`, `cell-1`, ..."""
+
+    @abstractmethod
+    def _cell_rule(self, column: Column) -> str:
+        """GBNF of one cell."""
+
+    def _wire_columns(self, narrowed: Mapping[str, Column] | None) -> list[Column]:
+        narrowed = narrowed or {}
+        return [narrowed.get(name, self.schema[name]) for name in self.wire_names]
+
+    def _wired(self, row: Row) -> list[str | None]:
+        return [row[i] for i in self._to_wire]
+
+    def _unwired(self, cells: Sequence[str | None]) -> Row:
+        return tuple(cells[i] for i in self._from_wire)
+
+
+def unfenced(text: str) -> str:
+    """The inside of the first Markdown code fence, or the whole text where there is none."""
+    fence = re.search(r"```[^\n]*\n(.*?)(?:```|\Z)", text, re.DOTALL)
+    return fence.group(1) if fence else text
+
+
+def rejected(reason: RejectReason, text: str, detail: str = "") -> Reject:
+    """A reject with its text cut to `MAX_SHOWN` characters."""
+    return Reject(reason, text[:MAX_SHOWN], detail)
+
+
+def _ordered(schema: TableSchema, order: ColumnOrder) -> tuple[str, ...]:
+    ranks = {
+        "original": lambda column: 0,
+        "categorical-first": lambda column: isinstance(column, NumericalColumn),
+        "numerical-first": lambda column: not isinstance(column, NumericalColumn),
+        "target-first": lambda column: column.name != schema.target,
+    }
+    return tuple(column.name for column in sorted(schema.columns, key=ranks[order]))
+
+
+def _value_schema(column: Column) -> dict[str, Any]:
+    if isinstance(column, NumericalColumn):
+        kind = "number" if column.decimals else "integer"
+        bound = float if column.decimals else int
+        value: dict[str, Any] = {"type": kind, "minimum": bound(column.minimum), "maximum": bound(column.maximum)}
+    else:
+        value = {"enum": list(column.categories)}
+    return {"anyOf": [value, {"type": "null"}]} if column.nullable else value

@@ -1,0 +1,108 @@
+"""Rows as JSON Lines: two to three times the tokens of CSV, for models that were trained to write JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tagal_dspy.codecs.base import Decoded, RowCodec, rejected, unfenced
+from tagal_dspy.codecs.grammar import literal, number, one_of
+from tagal_dspy.schema import Column, NumericalColumn, Reject, Row
+
+
+class JsonCodec(RowCodec):
+    r"""One object a line; numbers bare, categories as strings, a missing value as null.
+
+    Reads rows out of arrays, of objects with a list of rows, and of answers cut off in the middle.
+
+    >>> import pandas as pd
+    >>> from tagal_dspy.schema import TableSchema
+    >>> schema = TableSchema.infer(pd.DataFrame({"job": ["clerk", "cook", "cook"], "age": [41, 30, 25]}))
+    >>> JsonCodec(schema).decode('{"rows": [{"age": 41, "job": "clerk"}, {"age": 2').rows
+    (('clerk', '41'),)
+    """
+
+    name = "json"
+
+    def encode(self, rows: Sequence[Row]) -> str:
+        """See `RowCodec.encode`."""
+        return "".join(self._object(self._wired(row)) + "\n" for row in rows)
+
+    def _object(self, cells: Sequence[str | None]) -> str:
+        pairs = zip(self.wire_names, cells, strict=True)
+        return "{" + ", ".join(f"{_quoted(name)}: {self._value(self.schema[name], cell)}" for name, cell in pairs) + "}"
+
+    def _value(self, column: Column, cell: str | None) -> str:
+        if cell is None:
+            return "null"
+        return cell if isinstance(column, NumericalColumn) else _quoted(cell)
+
+    def decode(self, text: str) -> Decoded:
+        """See `RowCodec.decode`."""
+        rows: list[Row] = []
+        rejects: list[Reject] = []
+        for found in _objects(unfenced(text)):
+            if isinstance(found, str):
+                rejects.append(rejected("unparsable", found, "no complete JSON object"))
+            elif set(found) != set(self.schema.names):
+                shown = json.dumps(found, ensure_ascii=False)
+                rejects.append(rejected("wrong_width", shown, f"keys {sorted(found)} for {sorted(self.schema.names)}"))
+            else:
+                rows.append(tuple(_cell(found[name]) for name in self.schema.names))
+        return Decoded(tuple(rows), tuple(rejects))
+
+    def _row_rule(self, columns: Sequence[Column]) -> str:
+        pairs = [literal(f"{_quoted(column.name)}: ") + f" cell-{i}" for i, column in enumerate(columns)]
+        return '"{" ' + ' ", " '.join(pairs) + ' "}\\n"'
+
+    def _cell_rule(self, column: Column) -> str:
+        rule = number(column) if isinstance(column, NumericalColumn) else one_of(map(_quoted, column.categories))
+        return f'{rule} | "null"' if column.nullable else rule
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _cell(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value or None
+    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+
+
+_DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
+
+
+def _objects(text: str) -> Iterator[dict[str, Any] | str]:
+    """Every row object, and the text of what began like one and is none."""
+    at = 0
+    while (at := text.find("{", at)) >= 0:
+        try:
+            found, end = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            end = _next_object(text, at)
+            if not _opens_a_list(text[at:end]):
+                yield text[at:end]
+        else:
+            yield from _rows_in(found)
+        at = end
+
+
+def _rows_in(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if len(found) == 1:
+        inner = next(iter(found.values()))
+        if isinstance(inner, list) and all(isinstance(each, dict) for each in inner):
+            yield from inner
+            return
+    yield found
+
+
+def _next_object(text: str, at: int) -> int:
+    following = text.find("{", at + 1)
+    return following if following >= 0 else len(text)
+
+
+def _opens_a_list(text: str) -> bool:
+    """Whether the broken object is only the wrapper of rows that follow, as in `{"rows": [`."""
+    return text.rstrip().endswith("[")

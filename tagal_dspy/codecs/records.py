@@ -1,0 +1,52 @@
+"""Comma-separated records in text that an LM wrote: quoted as in RFC 4180, with strays."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+MAX_JOINED = 50
+"""Lines that one quoted cell may span; an odd quote further from its partner is taken for a stray."""
+
+
+def one_line(cells: Sequence[str]) -> str:
+    """The cells as one record, without a line feed at its end."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow(cells)
+    return out.getvalue()
+
+
+def one_cell(text: str) -> str:
+    """The text as a cell among others, quoted where it must be."""
+    return one_line([text, ""])[:-1]
+
+
+def records(text: str) -> Iterator[tuple[str, list[str] | None]]:
+    """Raw text and cells of each record; None for the cells where quotes do not match. Blank lines are skipped."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    at = 0
+    while at < len(lines):
+        end = _end_of_record(lines, at)
+        raw = "\n".join(lines[at:end])
+        if raw.strip():
+            yield raw, _cells(raw)
+        at = end
+
+
+def _end_of_record(lines: list[str], start: int) -> int:
+    quotes = 0
+    for end in range(start, min(start + MAX_JOINED, len(lines))):
+        quotes += lines[end].count('"')
+        if quotes % 2 == 0:
+            return end + 1
+    return start + 1
+
+
+def _cells(raw: str) -> list[str] | None:
+    try:
+        # Blanks before a cell are kept unless they stand before a quote, where CSV would not see the quote at all.
+        found = list(csv.reader(io.StringIO(raw, newline=""), skipinitialspace=', "' in raw, strict=True))
+    except csv.Error:
+        return None
+    return found[0] if len(found) == 1 else None

@@ -1,0 +1,110 @@
+"""Tables by name or by file: CSV, TSV, Parquet, JSON Lines, and a few that come along."""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from tagal_dspy.errors import DataError
+
+_READERS = {
+    ".csv": lambda path: pd.read_csv(path),
+    ".tsv": lambda path: pd.read_csv(path, sep="\t"),
+    ".parquet": lambda path: pd.read_parquet(path),
+    ".jsonl": lambda path: pd.read_json(path, lines=True),
+}
+_SKLEARN = {"iris": "load_iris", "wine": "load_wine", "breast_cancer": "load_breast_cancer"}
+BUILT_IN = ("penguins", *_SKLEARN)
+
+
+class Dataset(NamedTuple):
+    """A table, what it is called, and the column to predict where that is known."""
+
+    name: str
+    frame: pd.DataFrame
+    target: str | None = None
+
+
+def load_dataset(name_or_path: str) -> Dataset:
+    """Read a table.
+
+    Args:
+        name_or_path: a built-in name (`penguins`, `iris`, `wine`, `breast_cancer`), the path of a `.csv`, `.tsv`,
+            `.parquet` or `.jsonl` file, or the stem of such a file in `$TAGAL_DATA_DIR`.
+
+    Raises:
+        DataError: there is no such table, or it cannot be read.
+
+    >>> load_dataset("penguins").frame.shape
+    (344, 8)
+    """
+    if name_or_path in BUILT_IN:
+        return _penguins() if name_or_path == "penguins" else _from_sklearn(name_or_path)
+    path = Path(name_or_path)
+    if not path.suffix:
+        path = _in_data_dir(name_or_path) or path
+    if path.suffix.lower() not in _READERS:
+        raise DataError(
+            f"{name_or_path!r} is no table; give a file ending in {', '.join(_READERS)}, "
+            f"or one of the built-in names {', '.join(BUILT_IN)}"
+        )
+    return Dataset(path.stem, read_table(path))
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a `.csv`, `.tsv`, `.parquet` or `.jsonl` file; raises `DataError`."""
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    try:
+        frame = _READERS[path.suffix.lower()](path)
+    except (ValueError, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as {path.suffix[1:].upper()}: {error}") from error
+    if path.suffix.lower() in (".csv", ".tsv"):
+        _check_header(path, "\t" if path.suffix.lower() == ".tsv" else ",")
+    return frame
+
+
+def _check_header(path: Path, separator: str) -> None:
+    """pandas renames a repeated column name in silence; here it is an error."""
+    names = [str(name) for name in pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str).iloc[0]]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path} has the column names {twice} more than once; names must be unique")
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table in the format of its ending, whole or not at all; raises `DataError` and `OSError`."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        if path.suffix.lower() == ".parquet":
+            frame.to_parquet(partial, index=False)
+        elif path.suffix.lower() == ".jsonl":
+            frame.to_json(partial, orient="records", lines=True, force_ascii=False)
+        else:
+            frame.to_csv(partial, index=False, sep="\t" if path.suffix.lower() == ".tsv" else ",")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _in_data_dir(name: str) -> Path | None:
+    folder = os.environ.get("TAGAL_DATA_DIR")
+    found = [Path(folder) / f"{name}{suffix}" for suffix in _READERS] if folder else []
+    return next((path for path in found if path.is_file()), None)
+
+
+def _penguins() -> Dataset:
+    with files("tagal_dspy").joinpath("data/penguins.csv").open("rb") as file:
+        return Dataset("penguins", pd.read_csv(file), "species")
+
+
+def _from_sklearn(name: str) -> Dataset:
+    from sklearn import datasets
+
+    bunch = getattr(datasets, _SKLEARN[name])(as_frame=True)
+    frame = bunch.data.assign(target=[bunch.target_names[label] for label in bunch.target])
+    return Dataset(name, frame, "target")

@@ -1,0 +1,46 @@
+"""`make_lm`: from what a user writes after `--lm` to a `dspy.LM`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import dspy
+
+from tagal_dspy.engines.local import AsyncLocalEngine, shared_engine
+from tagal_dspy.errors import SettingsError
+
+
+def make_lm(spec: str = "local", *, api_base: str | None = None, cache: bool = True, **options: Any) -> dspy.LM:
+    """A DSPy language model.
+
+    Args:
+        spec: `local` (the embedded base model), `local:file.gguf`, `local:org/repo/file.gguf` (downloaded from the
+            Hugging Face Hub), or a DSPy model string such as `openai/gpt-4o-mini` or `ollama_chat/llama3.1`.
+        api_base: address of an OpenAI-compatible server, for DSPy model strings.
+        cache: whether DSPy may answer from its cache.
+        options: passed to `dspy.LM`, e.g. `temperature`, `max_tokens`, `timeout`, `num_retries`, `api_key`.
+
+    Raises:
+        EngineError: the local model is missing, damaged or not installed.
+        SettingsError: the model string has no provider, or `api_base` is given for a local model.
+    """
+    # DSPy would otherwise try to download a price list at the first call.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    if spec == "local" or spec.startswith("local:"):
+        if api_base:
+            raise SettingsError(
+                "api_base is the address of a server, and a local model has none; leave one of them out"
+            )
+        engine = shared_engine(spec)
+        name = f"llamacpp/{engine.weights.name}"
+        return dspy.LM(
+            name, engine=engine, async_engine=AsyncLocalEngine(engine), cache=cache, num_retries=0, **options
+        )
+    if "/" not in spec:
+        raise SettingsError(
+            f"{spec!r} is no model; use 'local', 'local:file.gguf' or provider/model, e.g. openai/gpt-4o-mini"
+        )
+    if api_base:
+        options = {"api_base": api_base, "api_key": os.environ.get("OPENAI_API_KEY", "none"), **options}
+    return dspy.LM(spec, engine="lm15", cache=cache, **options)

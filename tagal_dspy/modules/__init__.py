@@ -1,0 +1,28 @@
+"""The methods of the paper as composed DSPy modules, and their parts."""
+
+from tagal_dspy.modules.critic import RowCritic
+from tagal_dspy.modules.generator import RowGenerator
+from tagal_dspy.modules.loop import Progress, TagalLoop, Turn
+from tagal_dspy.modules.prompt_refine import PromptRefine, TurnSummarizer
+from tagal_dspy.modules.reduced_loop import ReducedLoop
+from tagal_dspy.modules.synth_loop import SynthLoop
+from tagal_dspy.settings import Method
+
+__all__ = [
+    "METHODS",
+    "Progress",
+    "PromptRefine",
+    "ReducedLoop",
+    "RowCritic",
+    "RowGenerator",
+    "SynthLoop",
+    "TagalLoop",
+    "Turn",
+    "TurnSummarizer",
+]
+
+METHODS: dict[Method, type[TagalLoop]] = {
+    "synth-loop": SynthLoop,
+    "reduced-loop": ReducedLoop,
+    "prompt-refine": PromptRefine,
+}

@@ -1,0 +1,132 @@
+"""`RowGenerator`: one draw of rows from the generation LM."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import dspy
+from dspy.utils.exceptions import AdapterParseError
+
+from tagal_dspy.card import make_card
+from tagal_dspy.codecs import Decoded, RowCodec, make_codec
+from tagal_dspy.errors import EngineError
+from tagal_dspy.schema import CategoricalColumn, Row
+from tagal_dspy.settings import CodecName, ColumnOrder
+from tagal_dspy.signatures import GenerateRows, Table, adapter_for, only_rows_with
+from tagal_dspy.task import TableTask
+
+
+class RowGenerator(dspy.Module):  # type: ignore[misc]
+    """Ask the generation LM for rows once, and decode what it answers.
+
+    Args:
+        codec: wire format of the rows.
+        column_order: of the columns on the wire.
+        temperature: in [0, 2].
+        branch_rows: rows of one continuation. A draw of more rows is split into continuations of the same prompt,
+            drawn side by side, where the engine can; None lets one continuation write them all.
+
+    Called with a task and `n_rows`, returns a `dspy.Prediction` with `answer` (the `Table` as it came) and `decoded`
+    (its rows, and what is no row). Never raises for what the LM answers.
+    """
+
+    def __init__(
+        self,
+        codec: CodecName = "csv",
+        column_order: ColumnOrder = "original",
+        temperature: float = 0.7,
+        branch_rows: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.codec = codec
+        self.column_order = column_order
+        self.temperature = temperature
+        self.branch_rows = branch_rows
+        self.predict = dspy.Predict(GenerateRows)
+
+    def forward(self, task: TableTask, n_rows: int, **request: Any) -> dspy.Prediction:
+        """Draw rows.
+
+        Args:
+            task: the table to write rows for.
+            n_rows: how many rows to ask for.
+            request: `examples` (rows to show, with the card; None on a later turn of a conversation), `history`
+                (messages of the turns before), `critique`, `refined_prompt`, `label` (the class to write rows of)
+                and `rollout_id` (names the draw: equal ids draw equal rows).
+        """
+        codec = self.wire(task)
+        inputs, adapter = self._prepared(task, codec, n_rows, **request)
+        try:
+            with dspy.context(adapter=adapter):
+                answer = self.predict(**inputs).rows
+        except AdapterParseError as error:
+            answer = Table(text=error.lm_response or "")
+        return _drawn(codec, answer)
+
+    async def aforward(self, task: TableTask, n_rows: int, **request: Any) -> dspy.Prediction:
+        """See `forward`."""
+        codec = self.wire(task)
+        inputs, adapter = self._prepared(task, codec, n_rows, **request)
+        try:
+            with dspy.context(adapter=adapter):
+                answer = (await self.predict.acall(**inputs)).rows
+        except AdapterParseError as error:
+            answer = Table(text=error.lm_response or "")
+        return _drawn(codec, answer)
+
+    def wire(self, task: TableTask) -> RowCodec:
+        """The codec for a task's rows."""
+        return make_codec(self.codec, task.schema, self.column_order)
+
+    def inputs(
+        self,
+        task: TableTask,
+        n_rows: int,
+        examples: Sequence[Row] | None = None,
+        history: Sequence[dict[str, Any]] = (),
+        critique: str | None = None,
+        refined_prompt: str | None = None,
+        label: str | None = None,
+    ) -> dict[str, Any]:
+        """The fields of `GenerateRows` for a draw; what is not said is left out of the prompt."""
+        fields: dict[str, Any] = {
+            "card": make_card(task.schema) if examples is not None and not refined_prompt else None,
+            "refined_prompt": refined_prompt,
+            "examples": Table(text=self.wire(task).encode(examples)) if examples is not None else None,
+            "critique": critique or None,
+            "wanted": only_rows_with(task.schema.target, label) if label and task.schema.target else None,
+            "n_rows": n_rows,
+        }
+        given = {name: value for name, value in fields.items() if value is not None}
+        return given | {"history": dspy.History(messages=list(history))}
+
+    def _prepared(
+        self, task: TableTask, codec: RowCodec, n_rows: int, rollout_id: int = 0, **request: Any
+    ) -> tuple[dict[str, Any], dspy.Adapter]:
+        lm = self.predict.lm or dspy.settings.lm
+        if lm is None:
+            raise EngineError("no language model; use dspy.context(lm=make_lm(...)) or dspy.configure(lm=...)")
+        adapter = adapter_for(lm)
+        config: dict[str, Any] = {"temperature": self.temperature}
+        if self.temperature > 0:
+            config["rollout_id"] = rollout_id
+        if getattr(getattr(lm, "engine", None), "takes_grammar", False):
+            config |= self._constraint(task, codec, n_rows, request.get("label"), adapter.grammar_frame)
+            config["seed"] = rollout_id
+        return {**self.inputs(task, n_rows, **request), "config": config}, adapter
+
+    def _constraint(
+        self, task: TableTask, codec: RowCodec, n_rows: int, label: str | None, frame: tuple[str, str]
+    ) -> dict[str, Any]:
+        per_branch = min(self.branch_rows or n_rows, n_rows)
+        target = task.schema[task.schema.target] if label and task.schema.target else None
+        narrowed = {target.name: target.fixed_to(label)} if isinstance(target, CategoricalColumn) and label else {}
+        grammar = codec.grammar(per_branch, narrowed, frame)
+        return {"metadata": {"tagal": {"grammar": grammar, "branches": math.ceil(n_rows / per_branch)}}}
+
+
+def _drawn(codec: RowCodec, answer: Table) -> dspy.Prediction:
+    decoded: Decoded = codec.decode(answer.text)
+    return dspy.Prediction(answer=answer, decoded=decoded)

@@ -1,0 +1,88 @@
+"""Prompt-Refine: one conversation, condensed into a prompt that is drawn from (arXiv:2509.04152, section 3.3)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import dspy
+from dspy.utils.exceptions import AdapterParseError
+
+from tagal_dspy.card import make_card
+from tagal_dspy.modules.loop import Round, Run, TagalLoop, Turn
+from tagal_dspy.modules.rounds import Call, Steps
+from tagal_dspy.signatures import SummarizeTurns, adapter_for, conversation_text, with_few_shots_below
+from tagal_dspy.task import TableTask
+
+
+class TurnSummarizer(dspy.Module):  # type: ignore[misc]
+    """Ask the summary LM for one prompt that stands for a conversation.
+
+    Called with a task and turns, returns a `dspy.Prediction` with `refined_prompt`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.predict = dspy.Predict(SummarizeTurns)
+
+    def forward(self, task: TableTask, turns: tuple[Turn, ...], rollout_id: int = 0) -> dspy.Prediction:
+        """Condense `turns`; `rollout_id` names the call."""
+        try:
+            with dspy.context(adapter=adapter_for(self.predict.lm or dspy.settings.lm)):
+                return _refined(self.predict(**_inputs(task, turns, rollout_id)).refined_prompt)
+        except AdapterParseError as error:
+            return _refined(error.lm_response)
+
+    async def aforward(self, task: TableTask, turns: tuple[Turn, ...], rollout_id: int = 0) -> dspy.Prediction:
+        """See `forward`."""
+        try:
+            with dspy.context(adapter=adapter_for(self.predict.lm or dspy.settings.lm)):
+                return _refined((await self.predict.acall(**_inputs(task, turns, rollout_id))).refined_prompt)
+        except AdapterParseError as error:
+            return _refined(error.lm_response)
+
+
+class PromptRefine(TagalLoop):
+    """One round, a summary of it, then draws from the refined prompt, each with new few-shots.
+
+    After 10 draws in a row without an accepted row the conversation is summarised anew.
+    """
+
+    pause_after = 10
+
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        self.summarizer = TurnSummarizer()
+
+    def lead(self, run: Run) -> Steps[None]:
+        """The conversation and its summary; the rows of the last turn are offered."""
+        turns = yield from self.conversation(run, run.next_number(), run.labels[0], self.settings.rows_per_draw)
+        run.memory = {"turns": turns, "n_summaries": 0}
+        run.commit(Round(turns, turns[-1:], Counter()))
+        yield from self.between(run)
+
+    def between(self, run: Run) -> Steps[None]:
+        """A new summary of the same conversation."""
+        memory = run.memory
+        rollout_id = run.rollout_id("summary", memory["n_summaries"])
+        said = yield Call(self.summarizer, {"task": run.task, "turns": memory["turns"], "rollout_id": rollout_id})
+        run.memory = {**memory, "n_summaries": memory["n_summaries"] + 1, "refined_prompt": said.refined_prompt}
+
+    def round(self, run: Run, number: int, label: str | None, n_rows: int) -> Steps[Round]:
+        """One draw from the refined prompt."""
+        request = {
+            "label": label,
+            "examples": run.few_shots(number, label),
+            "refined_prompt": with_few_shots_below(run.memory["refined_prompt"]),
+        }
+        turn = yield from self.draw(run, number, 0, n_rows, request)
+        return Round((turn,), (turn,), Counter({label: n_rows}))
+
+
+def _inputs(task: TableTask, turns: tuple[Turn, ...], rollout_id: int) -> dict[str, Any]:
+    conversation = conversation_text((turn.answer.text, turn.critique) for turn in turns)
+    return {"card": make_card(task.schema), "conversation": conversation, "config": {"rollout_id": rollout_id}}
+
+
+def _refined(answer: str | None) -> dspy.Prediction:
+    return dspy.Prediction(refined_prompt=(answer or "").strip())

@@ -1,0 +1,30 @@
+"""ReducedLoop: one conversation, drawn from again and again (arXiv:2509.04152, section 3.2)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tagal_dspy.modules.loop import Round, Run, TagalLoop
+from tagal_dspy.modules.rounds import Steps
+
+
+class ReducedLoop(TagalLoop):
+    """One round; then each draw continues the same conversation, critique included, and ends there.
+
+    Where rows are drawn by class, every class has a conversation of its own.
+    """
+
+    def lead(self, run: Run) -> Steps[None]:
+        """The conversations; the rows of their last turns are offered."""
+        run.memory = {}
+        for label in run.labels:
+            turns = yield from self.conversation(run, run.next_number(), label, self.settings.rows_per_draw)
+            run.memory[label] = turns
+            run.commit(Round(turns, turns[-1:], Counter()))
+
+    def round(self, run: Run, number: int, label: str | None, n_rows: int) -> Steps[Round]:
+        """One more draw."""
+        before = run.memory.get(label) or run.memory[None]
+        request = {"label": label, "critique": before[-1].critique}
+        turn = yield from self.draw(run, number, 0, n_rows, request, before)
+        return Round((turn,), (turn,), Counter({label: n_rows}))

@@ -1,0 +1,28 @@
+"""What a table's columns hold: `TableSchema` and the column kinds."""
+
+from tagal_dspy.schema.columns import (
+    REJECT_REASONS,
+    CategoricalColumn,
+    CellError,
+    Column,
+    NumericalColumn,
+    Reject,
+    RejectReason,
+    Row,
+)
+from tagal_dspy.schema.table import ColumnOverride, Problem, SchemaOverrides, TableSchema
+
+__all__ = [
+    "REJECT_REASONS",
+    "CategoricalColumn",
+    "CellError",
+    "Column",
+    "ColumnOverride",
+    "NumericalColumn",
+    "Problem",
+    "Reject",
+    "RejectReason",
+    "Row",
+    "SchemaOverrides",
+    "TableSchema",
+]

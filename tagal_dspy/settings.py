@@ -1,0 +1,111 @@
+"""`RunSettings`: every meta-parameter of a run, frozen and closed, and the presets that fill it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tagal_dspy.errors import SettingsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Method = Literal["synth-loop", "reduced-loop", "prompt-refine"]
+Preset = Literal["paper", "grounded"]
+CodecName = Literal["csv", "json", "sentence"]
+ColumnOrder = Literal["original", "categorical-first", "numerical-first", "target-first"]
+PromptStyle = Literal["chat", "continuation"]
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class RunSettings(BaseModel):
+    """Meta-parameters of one run. The field defaults are the paper's (arXiv:2509.04152, section 4).
+
+    >>> RunSettings(n_iter=5).temperature
+    0.7
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: Preset = "paper"
+    method: Method = "synth-loop"
+    n_iter: int = Field(default=3, ge=1, le=20, description="turns (generate, then critique) in a round")
+    n_shots: int = Field(default=20, ge=1, le=1000, description="real rows of each class shown to the generator")
+    temperature: float = Field(default=0.7, ge=0.0, le=2.0, description="of the generation LM")
+    rows_per_draw: int = Field(default=20, ge=1, le=1000, description="rows asked of the LM in one call")
+    branches: int = Field(
+        default=1, ge=1, le=64, description="parallel continuations of one prompt that share the rows of a draw"
+    )
+    codec: CodecName = "csv"
+    column_order: ColumnOrder = "original"
+    draws: Literal["joint", "by-class"] = Field(
+        default="joint", description="all classes in one call, or one class a call with its label fixed"
+    )
+    shares: Literal["free", "real"] = Field(
+        default="free", description="class shares as the LM writes them, or held to those of the real table"
+    )
+    strictness: Literal["valid", "strict"] = Field(
+        default="valid", description="rows that fit the schema, or also within range, new and unlike real rows"
+    )
+    rounds_ahead: int = Field(default=8, ge=1, le=256, description="rounds that start before earlier ones are done")
+    critic: Literal["eye", "none"] = Field(default="eye", description="who criticises the rows of a turn")
+
+
+def run_settings(preset: str, style: PromptStyle = "chat", **overrides: Any) -> RunSettings:
+    """The settings of a preset for a style of prompting, with `overrides` on top.
+
+    `paper` is the published method whatever the model; `grounded` holds the class shares, and asks models that
+    continue text (small base models) for few rows of one class at a time, without a critique they could not write.
+
+    Raises:
+        SettingsError: naming every unknown setting and impossible value.
+
+    >>> run_settings("grounded", "continuation", n_shots=5).draws
+    'by-class'
+    """
+    if preset not in ("paper", "grounded"):
+        raise SettingsError(f"preset {preset!r} is unknown; use 'grounded' or 'paper'")
+    defaults: dict[str, Any] = {"preset": preset}
+    if preset == "grounded":
+        defaults |= {"shares": "real", "strictness": "strict"}
+        if style == "continuation":
+            defaults |= SMALL_MODEL
+    return validated(RunSettings, defaults | overrides)
+
+
+SMALL_MODEL: dict[str, Any] = {
+    "draws": "by-class",
+    "n_iter": 1,
+    "n_shots": 10,
+    "temperature": 1.0,
+    "rows_per_draw": 12,
+    "branches": 4,
+    "rounds_ahead": 4,
+    "critic": "none",
+}
+
+
+def validated(model: type[Model], values: dict[str, Any]) -> Model:
+    """`model(**values)`, with all of pydantic's complaints in one `SettingsError`."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        raise SettingsError("; ".join(problems)) from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file; raises `SettingsError` when it is missing or malformed."""
+    try:
+        with path.open("rb") as file:
+            return dict(tomllib.load(file))
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error

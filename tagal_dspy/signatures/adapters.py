@@ -1,0 +1,91 @@
+"""How a signature becomes a prompt: for models that chat, and for base models that only continue text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dspy
+from dspy.utils.exceptions import AdapterParseError
+
+from tagal_dspy.signatures.types import Table
+
+
+class RowsChatAdapter(dspy.ChatAdapter):  # type: ignore[misc]
+    """DSPy's chat format, which takes tables as they came and asks once: an answer that does not parse is an answer."""
+
+    grammar_frame = ("[[ ## rows ## ]]\n", "\n[[ ## completed ## ]]\n")
+    """What stands before and after the rows in an answer; a grammar must allow it."""
+
+    def __init__(self) -> None:
+        super().__init__(use_json_adapter_fallback=False)
+
+    def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
+        """The fields of an answer; an answer without any field marker is the value of a lone table output."""
+        if list(_annotations(signature).values()) == [Table]:
+            name = next(iter(signature.output_fields))
+            _, _, after = completion.rpartition(f"[[ ## {name} ## ]]")
+            return {name: Table(text=after.partition("[[ ## completed ## ]]")[0].strip("\n") or completion)}
+        return dict(super().parse(signature, completion))
+
+
+class ContinuationAdapter(dspy.Adapter):  # type: ignore[misc]
+    """One text that ends where the model should go on: for a table, right after the examples.
+
+    A base model answers no questions, but continues a table well. Instructions and card come first, so that the part
+    which never changes is evaluated once; earlier turns count only with what they said last about each field.
+    """
+
+    grammar_frame = ("", "")
+
+    def format(
+        self, signature: type[dspy.Signature], demos: list[dict[str, Any]], inputs: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """A single user message."""
+        given: dict[str, Any] = {}
+        for turn in [*_turns(signature, inputs), inputs]:
+            given |= {name: turn[name] for name in signature.input_fields if turn.get(name) is not None}
+        tables = [str(value) for value in given.values() if isinstance(value, Table)]
+        texts = [f"{_label(name)}: {value}" for name, value in given.items() if isinstance(value, str)]
+        start = [] if Table in _annotations(signature).values() else [_label(next(iter(signature.output_fields))) + ":"]
+        parts = [signature.instructions, *texts, *tables, *start]
+        return [{"role": "user", "content": "\n\n".join(part.strip("\n") for part in parts) + ("\n" if not start else "")}]
+
+    def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
+        """The whole continuation is the first output; the others keep their defaults."""
+        first, *others = signature.output_fields
+        values: dict[str, Any] = {first: completion.strip()}
+        if _annotations(signature)[first] is Table:
+            values[first] = Table(text=completion)
+        for name in others:
+            field = signature.output_fields[name]
+            if field.is_required():
+                raise AdapterParseError(
+                    adapter_name="ContinuationAdapter",
+                    signature=signature,
+                    lm_response=completion,
+                    message=f"output {name!r} needs a default to be used with a model that only continues text",
+                )
+            values[name] = field.get_default(call_default_factory=True)
+        return values
+
+
+def adapter_for(lm: Any) -> RowsChatAdapter | ContinuationAdapter:
+    """The adapter that suits an LM: its engine says when it only continues text (`style = "continuation"`)."""
+    return ContinuationAdapter() if prompt_style(lm) == "continuation" else RowsChatAdapter()
+
+
+def prompt_style(lm: Any) -> str:
+    """`continuation` or `chat`."""
+    return str(getattr(getattr(lm, "engine", None), "style", "chat"))
+
+
+def _annotations(signature: type[dspy.Signature]) -> dict[str, Any]:
+    return {name: field.annotation for name, field in signature.output_fields.items()}
+
+
+def _turns(signature: type[dspy.Signature], inputs: dict[str, Any]) -> list[dict[str, Any]]:
+    return [turn for value in inputs.values() if isinstance(value, dspy.History) for turn in value.messages]
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ").capitalize()

@@ -1,0 +1,42 @@
+"""The feedback role: generated rows in, what is good and bad about them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dspy
+
+from tagal_dspy.signatures.types import CritiquePoint, Table
+
+
+class CritiqueRows(dspy.Signature):  # type: ignore[misc]
+    """Judge rows that were written to look like real rows of a table, so that the next ones can be better.
+
+    Go through the rows step by step and compare them with what is known of the real table: the distribution of each
+    column, the relations between columns, the plausibility of whole rows, their variety. Say what is good, then what
+    is weak, each weakness with the rows that show it and a recommendation that can be acted upon. Where an earlier
+    critique is given, say whether it was followed.
+    """
+
+    card: str = dspy.InputField(desc="what the real table is about and what each column holds")
+    rows: Table = dspy.InputField(desc="the generated rows")
+    earlier_critique: str | None = dspy.InputField(desc="what was said about the rows before these")
+    strengths: str = dspy.OutputField(desc="what is good about the rows and should stay")
+    points: list[CritiquePoint] = dspy.OutputField(
+        desc="the weaknesses, the worst first, each with a recommendation", default_factory=list
+    )
+    followed: str = dspy.OutputField(desc="whether and how the earlier critique was followed", default="")
+
+
+def critique_text(strengths: str, points: Sequence[CritiquePoint], followed: str = "") -> str:
+    """A critique as the generator reads it."""
+    parts = [f"Good: {strengths.strip()}"] if strengths.strip() else []
+    if followed.strip():
+        parts.append(f"Earlier critique: {followed.strip()}")
+    return "\n".join([*parts, *(f"- {_point_text(point)}" for point in points)])
+
+
+def _point_text(point: CritiquePoint) -> str:
+    about = f"{point.column}: " if point.column else ""
+    evidence = f" ({point.evidence})" if point.evidence else ""
+    return f"{about}{point.problem}{evidence}" + (f" -> {point.recommendation}" if point.recommendation else "")

@@ -1,0 +1,129 @@
+"""`TableTask`: the schema and the real rows of one table, split once, known everywhere by an id.
+
+Programs never hold rows: they are handed a task, which copies to itself and pickles to its id. So a compiled,
+deep-copied or saved program cannot carry the table with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import weakref
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from tagal_dspy.errors import DataError, TaskNotFoundError
+from tagal_dspy.schema import Row, SchemaOverrides, TableSchema
+
+TEST_SHARE = 0.2
+VALIDATION_SHARE = 0.2
+"""Of the rows that are not test rows."""
+
+_known: weakref.WeakValueDictionary[str, TableTask] = weakref.WeakValueDictionary()
+
+
+class TableTask:
+    """One table to generate for.
+
+    Args:
+        frame: the real rows. Rows without a target value are left out.
+        target: the column to predict, if any.
+        overrides: what the user knows better than the values show.
+        split_seed: of the split. 20 % of the rows are test rows, chosen as the paper does
+            (`frame.sample(frac=0.8, random_state=42)` is the rest); a stratified 20 % of the rest is for validation.
+
+    Attributes:
+        schema: kinds and statistics of the training rows; ranges and categories of all of them but the test rows.
+        train: rows to prompt with and to learn the class shares from.
+        validation: rows to choose by (iterations, prompts, meta-parameters).
+        test: rows for the final figure; nothing in a program reads them.
+        id: hash of the schema and the rows; equal content has an equal id.
+
+    Raises:
+        DataError: see `TableSchema.infer`; also when fewer than 5 rows are left.
+
+    >>> task = TableTask(pd.DataFrame({"x": range(50), "y": [0, 1] * 25}), target="y")
+    >>> len(task.train), len(task.validation), len(task.test)
+    (32, 8, 10)
+    """
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        target: str | None = None,
+        overrides: SchemaOverrides | None = None,
+        split_seed: int = 42,
+    ) -> None:
+        overrides = overrides or SchemaOverrides()
+        whole = TableSchema.infer(frame, target, overrides)
+        if whole.target is not None:
+            frame = frame[frame[whole.target].notna()]
+        if len(frame) < 5:
+            raise DataError(f"the table has {len(frame)} usable rows; at least 5 are needed to split it")
+        frame = frame.reset_index(drop=True)
+        known = frame.sample(frac=1 - TEST_SHARE, random_state=split_seed)
+        self.test = frame.drop(known.index).reset_index(drop=True)
+        self.schema = TableSchema.infer(known, whole.target, overrides.model_copy(update={"problem": whole.problem}))
+        held_out = _stratified(known, self.schema, VALIDATION_SHARE, split_seed)
+        self.validation = known[held_out].reset_index(drop=True)
+        self.train = known[~held_out].reset_index(drop=True)
+        self.split_seed = split_seed
+        self._frame = frame
+        _known[self.id] = self
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of the schema, the split and the rows, 16 hexadecimal digits."""
+        digest = hashlib.sha256(f"{self.schema.fingerprint}/{self.split_seed}".encode())
+        for column in self.schema.columns:
+            texts = pd.Series(column.render(self._frame[column.name]), dtype=object)
+            digest.update(pd.util.hash_pandas_object(texts, index=False).to_numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    @cached_property
+    def real_rows(self) -> frozenset[Row]:
+        """Every real row as canonical text, test rows too: a generated row equal to one of them is a collision.
+
+        Only equality is ever asked of it; no value of a test row reaches a prompt, a critique or a choice.
+        """
+        return frozenset(self.schema.to_rows(self._frame))
+
+    @cached_property
+    def train_rows(self) -> list[Row]:
+        """The training rows as canonical text."""
+        return self.schema.to_rows(self.train)
+
+    def __repr__(self) -> str:
+        return f"TableTask({self.schema.name!r}, id={self.id!r}, {len(self.train)} training rows)"
+
+    def __deepcopy__(self, memo: object) -> TableTask:
+        return self
+
+    def __copy__(self) -> TableTask:
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return find_task, (self.id,)
+
+
+def find_task(task_id: str) -> TableTask:
+    """The living task of that id; raises `TaskNotFoundError`."""
+    try:
+        return _known[task_id]
+    except KeyError:
+        raise TaskNotFoundError(
+            f"no table task {task_id!r} in this process; "
+            "make the TableTask from its table before loading what refers to it"
+        ) from None
+
+
+def _stratified(frame: pd.DataFrame, schema: TableSchema, share: float, seed: int) -> pd.Series[bool]:
+    """Which rows are held out: `share` of every class, at least one row of each class left."""
+    rng = np.random.default_rng(seed)
+    strata = frame[schema.target].astype(str) if schema.classes else pd.Series("", index=frame.index)
+    held_out = pd.Series(False, index=frame.index)
+    for positions in strata.groupby(strata).indices.values():
+        n_held = min(round(share * len(positions)), len(positions) - 1)
+        held_out.iloc[rng.permutation(positions)[:n_held]] = True
+    return held_out
