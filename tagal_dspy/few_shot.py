@@ -58,3 +58,8 @@ def strata(task: TableTask) -> dict[str, np.ndarray]:
         return {label: np.flatnonzero(labels == label) for label in schema.classes if (labels == label).any()}
     bins = pd.qcut(task.train[schema.target], N_BINS, labels=False, duplicates="drop").to_numpy()
     return {f"bin {number}": np.flatnonzero(bins == number) for number in np.unique(bins)}
+
+
+def scarce_strata(task: TableTask, n_shots: int) -> dict[str, int]:
+    """Classes (or bins) with fewer training rows than few-shots are wanted, and how many they have."""
+    return {name: len(positions) for name, positions in strata(task).items() if len(positions) < n_shots}

@@ -82,11 +82,10 @@ def run_settings(preset: str, style: PromptStyle = "chat", **overrides: Any) -> 
 SMALL_MODEL: dict[str, Any] = {
     "draws": "by-class",
     "n_iter": 1,
-    "n_shots": 10,
+    "n_shots": 5,
     "temperature": 1.0,
-    "rows_per_draw": 12,
-    "branches": 4,
-    "rounds_ahead": 4,
+    "rows_per_draw": 2,
+    "rounds_ahead": 16,
     "critic": "none",
 }
 

@@ -76,6 +76,12 @@ class RowGenerator(dspy.Module):  # type: ignore[misc]
             answer = Table(text=error.lm_response or "")
         return _drawn(codec, answer)
 
+    def messages(self, task: TableTask, n_rows: int, **request: Any) -> list[dict[str, str]]:
+        """The prompt that `forward` would send."""
+        inputs, adapter = self._prepared(task, self.wire(task), n_rows, **request)
+        inputs.pop("config")
+        return list(adapter.format(self.predict.signature, self.predict.demos, inputs))
+
     def wire(self, task: TableTask) -> RowCodec:
         """The codec for a task's rows."""
         return make_codec(self.codec, task.schema, self.column_order)

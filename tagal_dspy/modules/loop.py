@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections import Counter
@@ -67,6 +68,7 @@ class Progress(NamedTuple):
     n_wanted: int
     n_draws: int
     rejects: dict[RejectReason, int]
+    usage: dict[str, dict[str, int]]
 
 
 class Round(NamedTuple):
@@ -118,15 +120,12 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
             NotEnoughRowsError: the bounded draws gave fewer; what was accepted is in its `prediction`.
         """
         run = Run(self, task, n_rows, seed, on_progress)
-        with dspy.track_usage() as usage:
-            try:
-                run_steps(self.lead(run))
+        with dspy.track_usage() as run.usage:
+            run_steps(self.lead(run))
+            run_rounds(run)
+            while run.resumed():
+                run_steps(self.between(run))
                 run_rounds(run)
-                while run.resumed():
-                    run_steps(self.between(run))
-                    run_rounds(run)
-            finally:
-                run.usage = usage
         return run.finished()
 
     async def aforward(
@@ -134,16 +133,22 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
     ) -> dspy.Prediction:
         """See `forward`."""
         run = Run(self, task, n_rows, seed, on_progress)
-        with dspy.track_usage() as usage:
-            try:
-                await arun_steps(self.lead(run))
+        with dspy.track_usage() as run.usage:
+            await arun_steps(self.lead(run))
+            await arun_rounds(run)
+            while run.resumed():
+                await arun_steps(self.between(run))
                 await arun_rounds(run)
-                while run.resumed():
-                    await arun_steps(self.between(run))
-                    await arun_rounds(run)
-            finally:
-                run.usage = usage
         return run.finished()
+
+    def preview(self, task: TableTask, n_rows: int, seed: int = 0) -> list[list[dict[str, str]]]:
+        """The messages of the first draw, or of the first draw of each class; calls no LM."""
+        run = Run(self, task, n_rows, seed, None)
+        prompts = []
+        for label in run.labels:
+            call = next(self.conversation(run, run.next_number(), label, self.settings.rows_per_draw))
+            prompts.append(self.generator.messages(**call.inputs))
+        return prompts
 
     pause_after = PATIENCE
     """Draws in a row without an accepted row after which the rounds pause for `between`."""
@@ -214,9 +219,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
         """Prompts, demos and settings; no language model, so that neither key nor address is saved."""
-        state = super().dump_state(json_mode=json_mode)
-        for predictor in state.values():
-            predictor["lm"] = None
+        state = {name: _without_lm(each).dump_state(json_mode=json_mode) for name, each in self.named_parameters()}
         return {**state, "settings": self.settings.model_dump()}
 
     def load_state(self, state: dict[str, Any], **options: Any) -> None:
@@ -346,8 +349,8 @@ class Run:
         self.n_failed = 0 if taken else self.n_failed + 1
         self._paused = self.n_failed > 0 and self.n_failed % self.loop.pause_after == 0
         if self._on_progress is not None:
-            counts = self.acceptance.reject_counts()
-            self._on_progress(Progress(self.acceptance.rows, self.n_rows, self._n_draws, counts))
+            counts, usage = self.acceptance.reject_counts(), _totals(self.usage)
+            self._on_progress(Progress(self.acceptance.rows, self.n_rows, self._n_draws, counts, usage))
 
     def take(self, turns: Sequence[Turn]) -> None:
         """Keep turns, and what of their answers did not fit the schema."""
@@ -377,6 +380,12 @@ class Run:
             f"{len(self.acceptance.rows)} of {self.n_rows} rows accepted in {self._n_draws} draws{classes}; "
             f"most frequent reasons for rejection: {reasons}"
         )
+
+
+def _without_lm(predictor: dspy.Predict) -> dspy.Predict:
+    stripped = copy.copy(predictor)
+    stripped.lm = None
+    return stripped
 
 
 def _make_generator(settings: RunSettings) -> RowGenerator:

@@ -7,7 +7,12 @@ from typing import Any
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
+from tagal_dspy.signatures.generation import GenerateRows
 from tagal_dspy.signatures.types import Table
+
+
+_STRING_NOTE = '        # note: the value you produce must adhere to the JSON schema: {"type": "string"}'
+_TABLE_NOTE = " (must be formatted as a valid Python Table)"
 
 
 class RowsChatAdapter(dspy.ChatAdapter):  # type: ignore[misc]
@@ -18,6 +23,14 @@ class RowsChatAdapter(dspy.ChatAdapter):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(use_json_adapter_fallback=False)
+
+    def format_field_structure(self, signature: type[dspy.Signature]) -> str:
+        """As in DSPy, without the JSON schema that says of a table only that it is text."""
+        return str(super().format_field_structure(signature)).replace(_STRING_NOTE, "")
+
+    def user_message_output_requirements(self, signature: type[dspy.Signature]) -> str:
+        """As in DSPy, without calling a table a Python value."""
+        return str(super().user_message_output_requirements(signature)).replace(_TABLE_NOTE, "")
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
         """The fields of an answer; an answer without any field marker is the value of a lone table output."""
@@ -31,8 +44,9 @@ class RowsChatAdapter(dspy.ChatAdapter):  # type: ignore[misc]
 class ContinuationAdapter(dspy.Adapter):  # type: ignore[misc]
     """One text that ends where the model should go on: for a table, right after the examples.
 
-    A base model answers no questions, but continues a table well. Instructions and card come first, so that the part
-    which never changes is evaluated once; earlier turns count only with what they said last about each field.
+    A base model takes no orders, but continues a table well, and the time it takes grows with the prompt. So the card
+    and the instructions as they stand in `GenerateRows` are left out where rows follow; optimised instructions, a
+    critique, a refined prompt are put before the rows. Earlier turns count with what they said last about each field.
     """
 
     grammar_frame = ("", "")
@@ -42,13 +56,17 @@ class ContinuationAdapter(dspy.Adapter):  # type: ignore[misc]
     ) -> list[dict[str, Any]]:
         """A single user message."""
         given: dict[str, Any] = {}
-        for turn in [*_turns(signature, inputs), inputs]:
+        for turn in [*_turns(inputs), inputs]:
             given |= {name: turn[name] for name in signature.input_fields if turn.get(name) is not None}
-        tables = [str(value) for value in given.values() if isinstance(value, Table)]
+        rows_follow = Table in _annotations(signature).values()
+        if rows_follow:
+            given.pop("card", None)
         texts = [f"{_label(name)}: {value}" for name, value in given.items() if isinstance(value, str)]
-        start = [] if Table in _annotations(signature).values() else [_label(next(iter(signature.output_fields))) + ":"]
-        parts = [signature.instructions, *texts, *tables, *start]
-        return [{"role": "user", "content": "\n\n".join(part.strip("\n") for part in parts) + ("\n" if not start else "")}]
+        tables = [str(value) for value in given.values() if isinstance(value, Table)]
+        opening = [] if signature.instructions == GenerateRows.instructions else [signature.instructions]
+        start = [] if rows_follow else [f"{_label(next(iter(signature.output_fields)))}:"]
+        prompt = "\n\n".join(part.strip("\n") for part in [*opening, *texts, *tables, *start])
+        return [{"role": "user", "content": prompt + "\n" if rows_follow else prompt}]
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
         """The whole continuation is the first output; the others keep their defaults."""
@@ -83,7 +101,7 @@ def _annotations(signature: type[dspy.Signature]) -> dict[str, Any]:
     return {name: field.annotation for name, field in signature.output_fields.items()}
 
 
-def _turns(signature: type[dspy.Signature], inputs: dict[str, Any]) -> list[dict[str, Any]]:
+def _turns(inputs: dict[str, Any]) -> list[dict[str, Any]]:
     return [turn for value in inputs.values() if isinstance(value, dspy.History) for turn in value.messages]
 
 

@@ -1,0 +1,5 @@
+"""The command line: `tagal generate`, `tagal describe`, `tagal preview`."""
+
+from tagal_dspy.cli.app import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,144 @@
+"""The commands and their options. Whatever is slow to import is imported when a command runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from tagal_dspy.errors import TagalError
+
+app = typer.Typer(
+    name="tagal",
+    help="Synthetic tabular data from LLMs, as optimisable DSPy programs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Data = Annotated[str, typer.Argument(help="A .csv, .tsv, .parquet or .jsonl file, or a built-in table (penguins).")]
+Target = Annotated[Optional[str], typer.Option(help="Column to predict.")]
+Schema = Annotated[Optional[Path], typer.Option(help="TOML file: what you know better about the columns.")]
+Notes = Annotated[Optional[str], typer.Option(help="What a model should know about the table.")]
+Lm = Annotated[Optional[str], typer.Option(help="local, local:file.gguf, local:org/repo/file.gguf, or provider/model.")]
+RoleLm = Annotated[Optional[str], typer.Option(help="Another model for this role.")]
+Preset = Annotated[
+    Optional[str], typer.Option(help="grounded, or paper (the published method).", show_default="grounded")
+]
+Method = Annotated[
+    Optional[str], typer.Option(help="synth-loop, reduced-loop or prompt-refine.", show_default="synth-loop")
+]
+Iterations = Annotated[Optional[int], typer.Option(help="Turns in a round.")]
+Shots = Annotated[Optional[int], typer.Option(help="Real rows of each class shown to the model.")]
+Codec = Annotated[Optional[str], typer.Option(help="csv, json or sentence.")]
+Config = Annotated[Optional[Path], typer.Option(help="TOML file with any of these options.")]
+Seed = Annotated[Optional[int], typer.Option(help="Equal seeds give equal tables.", show_default="0")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+
+
+@app.command()
+def generate(
+    data: Data,
+    rows: Annotated[Optional[int], typer.Option(help="How many rows to write.")] = None,
+    target: Target = None,
+    method: Method = None,
+    preset: Preset = None,
+    lm: Lm = None,
+    critic_lm: RoleLm = None,
+    summary_lm: RoleLm = None,
+    api_base: Annotated[Optional[str], typer.Option(help="Address of an OpenAI-compatible server.")] = None,
+    iterations: Iterations = None,
+    shots: Shots = None,
+    temperature: Annotated[Optional[float], typer.Option(help="Of the generation model, 0 to 2.")] = None,
+    codec: Codec = None,
+    seed: Seed = None,
+    notes: Notes = None,
+    schema: Schema = None,
+    out: Annotated[Optional[Path], typer.Option(help="File to write; standard output without it.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")] = False,
+    config: Config = None,
+    cache_dir: Annotated[Optional[Path], typer.Option(help="Folder for the answers of models.")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Ask models anew even where answers are known.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write synthetic rows for a table."""
+    from tagal_dspy.cli import generating
+    from tagal_dspy.cli.options import read_options
+
+    given = {
+        "rows": rows,
+        "target": target,
+        "method": method,
+        "preset": preset,
+        "lm": lm,
+        "critic_lm": critic_lm,
+        "summary_lm": summary_lm,
+        "api_base": api_base,
+        "n_iter": iterations,
+        "n_shots": shots,
+        "temperature": temperature,
+        "codec": codec,
+        "seed": seed,
+        "notes": notes,
+    }
+    options = read_options(config, schema, given)
+    generating.use_cache(None if no_cache else cache_dir or generating.default_cache())
+    raise typer.Exit(generating.generate(data, options, generating.Output(out, force, as_json)))
+
+
+@app.command()
+def describe(
+    data: Data, target: Target = None, schema: Schema = None, notes: Notes = None, as_json: AsJson = False
+) -> None:
+    """Show the schema of a table and the card that prompts carry."""
+    from tagal_dspy.cli import describing
+    from tagal_dspy.cli.options import read_options
+
+    describing.describe(data, read_options(None, schema, {"target": target, "notes": notes}), as_json)
+
+
+@app.command()
+def preview(
+    data: Data,
+    target: Target = None,
+    method: Method = None,
+    preset: Preset = None,
+    lm: Lm = None,
+    iterations: Iterations = None,
+    shots: Shots = None,
+    codec: Codec = None,
+    seed: Seed = None,
+    notes: Notes = None,
+    schema: Schema = None,
+    config: Config = None,
+) -> None:
+    """Show the exact first prompts; no model is called."""
+    from tagal_dspy.cli import describing
+    from tagal_dspy.cli.options import read_options
+
+    given = {
+        "target": target,
+        "method": method,
+        "preset": preset,
+        "lm": lm,
+        "n_iter": iterations,
+        "n_shots": shots,
+        "codec": codec,
+        "seed": seed,
+        "notes": notes,
+    }
+    describing.preview(data, read_options(config, schema, given))
+
+
+def main() -> None:
+    """Run the command line; an error on purpose is one line and exit code 2."""
+    try:
+        app()
+    except TagalError as error:
+        sys.stderr.write(f"tagal: {' '.join(str(error).split())}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("tagal: interrupted\n")
+        sys.exit(130)

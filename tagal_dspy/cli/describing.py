@@ -1,0 +1,46 @@
+"""`tagal describe` and `tagal preview`: what the library sees in a table, and what a model would see."""
+
+from __future__ import annotations
+
+import json
+
+from rich.console import Console
+
+from tagal_dspy.card import make_card
+from tagal_dspy.cli.options import Options
+from tagal_dspy.datasets import load_dataset
+from tagal_dspy.schema import SchemaOverrides
+from tagal_dspy.synthesizer import TagalSynthesizer
+from tagal_dspy.task import TableTask
+
+
+def describe(data: str, options: Options, as_json: bool) -> None:
+    """Print schema and card."""
+    dataset = load_dataset(data)
+    task = TableTask(dataset.frame, overrides=named(options.table, dataset.name, dataset.target))
+    if as_json:
+        _out(json.dumps(task.schema.to_dict(), indent=2, ensure_ascii=False))
+        return
+    split = f"{len(task.train)} for training, {len(task.validation)} for validation, {len(task.test)} for testing"
+    _out(f"{len(dataset.frame)} rows: {split}.\n\n{make_card(task.schema)}")
+
+
+def preview(data: str, options: Options) -> None:
+    """Print the first prompts."""
+    dataset = load_dataset(data)
+    synthesizer = TagalSynthesizer(options.lm, preset=options.preset, seed=options.seed, **options.settings)
+    synthesizer.fit(dataset.frame, overrides=named(options.table, dataset.name, dataset.target))
+    for number, messages in enumerate(synthesizer.preview(options.rows), start=1):
+        for message in messages:
+            _out(f"--- prompt {number}, {message['role']} ---\n{message['content'].rstrip()}\n")
+
+
+def named(overrides: SchemaOverrides, name: str, target: str | None) -> SchemaOverrides:
+    """The overrides with a name, and with the target that a built-in table is known for."""
+    return overrides.model_copy(
+        update={"name": overrides.name or name, "target": overrides.target if overrides.target else target}
+    )
+
+
+def _out(text: str) -> None:
+    Console(highlight=False, markup=False, soft_wrap=True).print(text)

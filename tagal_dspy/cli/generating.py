@@ -1,0 +1,176 @@
+"""`tagal generate`: from a table to a table, with progress, a summary, and nothing lost on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dspy
+import pandas as pd
+from dspy.utils.exceptions import LMError
+
+from tagal_dspy.cli.describing import named
+from tagal_dspy.cli.options import Options
+from tagal_dspy.cli.progress import progress_shown, say, summary_table
+from tagal_dspy.datasets import load_dataset, write_table
+from tagal_dspy.engines import cache_dir, make_lm
+from tagal_dspy.errors import EngineError, OutputError, SettingsError, TagalError
+from tagal_dspy.few_shot import scarce_strata
+from tagal_dspy.modules import Progress
+from tagal_dspy.synthesizer import TagalSynthesizer
+
+DISK_CACHE_BYTES = 2 << 30
+SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
+
+
+class Output(NamedTuple):
+    """Where rows and summary go."""
+
+    path: Path | None
+    force: bool
+    as_json: bool
+
+    def check(self) -> None:
+        """Raise `OutputError` or `SettingsError` for what could not be written in the end."""
+        if self.path is None:
+            if self.as_json:
+                raise SettingsError("--json prints the summary on standard output; give the rows a file with --out")
+            return
+        if self.path.suffix.lower() not in SUFFIXES:
+            raise SettingsError(f"--out {self.path} must end in {', '.join(SUFFIXES)}")
+        if self.path.exists() and not self.force:
+            raise OutputError(f"{self.path} exists; use --force to replace it")
+        if not self.path.parent.is_dir() or not os.access(self.path.parent, os.W_OK):
+            raise OutputError(f"the folder {self.path.parent} does not exist or cannot be written")
+
+    def write(self, table: pd.DataFrame) -> None:
+        """Write the rows; raises `OutputError`."""
+        if self.path is None:
+            table.to_csv(sys.stdout, index=False)
+            return
+        try:
+            write_table(table, self.path)
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be written: {error.strerror or error}") from error
+
+
+def default_cache() -> Path:
+    """Where answers of models are kept unless told otherwise."""
+    return cache_dir() / "answers"
+
+
+def use_cache(folder: Path | None) -> None:
+    """Keep answers of models in a folder; ask anew each time where None."""
+    dspy.configure_cache(
+        enable_disk_cache=folder is not None,
+        enable_memory_cache=False,
+        disk_cache_dir=str(folder) if folder else None,
+        disk_size_limit_bytes=DISK_CACHE_BYTES,
+    )
+
+
+def generate(data: str, options: Options, output: Output) -> int:
+    """Write rows; returns the exit code, 0 when all that were asked for are there."""
+    output.check()
+    dataset = load_dataset(data)
+    synthesizer = _synthesizer(options)
+    synthesizer.fit(dataset.frame, overrides=named(options.table, dataset.name, dataset.target))
+    for label, n_there in scarce_strata(synthesizer.task_, synthesizer.program_.settings.n_shots).items():
+        say(f"note: {label!r} has {n_there} training rows; all of them are few-shots")
+    return _Sampling(synthesizer, options.rows, output).run()
+
+
+def _synthesizer(options: Options) -> TagalSynthesizer:
+    def model(spec: str | None) -> dspy.LM | None:
+        if spec is None:
+            return None
+        is_local = spec == "local" or spec.startswith("local:")
+        return make_lm(spec, api_base=None if is_local else options.api_base)
+
+    if options.api_base and all(spec is None or spec.startswith("local") for spec in (options.lm, options.critic_lm)):
+        raise SettingsError("--api-base is for models on a server; name one, e.g. --lm openai/my-model")
+    return TagalSynthesizer(
+        model(options.lm),
+        critic_lm=model(options.critic_lm),
+        summary_lm=model(options.summary_lm),
+        preset=options.preset,
+        seed=options.seed,
+        **options.settings,
+    )
+
+
+class _Sampling:
+    """One sampling: keeps the last progress, so that whatever ends it early, accepted rows are written."""
+
+    def __init__(self, synthesizer: TagalSynthesizer, n_rows: int, output: Output) -> None:
+        self._synthesizer, self._n_rows, self._output = synthesizer, n_rows, output
+        self._last: Progress | None = None
+        self._started = time.monotonic()
+
+    def run(self) -> int:
+        with progress_shown(self._n_rows) as show:
+            problem = self._sampled(show)
+        if problem is None:
+            self._finish()
+            return 0
+        self._save_partial()
+        if isinstance(problem, KeyboardInterrupt):
+            say("interrupted")
+            return 130
+        raise problem
+
+    def _sampled(self, show: Callable[[Progress], None]) -> TagalError | KeyboardInterrupt | None:
+        def on_progress(progress: Progress) -> None:
+            self._last = progress
+            show(progress)
+
+        try:
+            self._synthesizer.sample(self._n_rows, on_progress)
+        except (TagalError, KeyboardInterrupt) as error:
+            return error
+        except LMError as error:
+            return EngineError(f"the language model failed: {error}")
+        return None
+
+    def _save_partial(self) -> None:
+        if self._last is not None and self._last.rows:
+            self._output.write(self._synthesizer.task_.schema.to_frame(self._last.rows))
+            say(f"{len(self._last.rows)} accepted rows were written")
+
+    def _finish(self) -> None:
+        self._output.write(self._synthesizer.prediction_.table)
+        summary = self._summary()
+        if self._output.as_json:
+            sys.stdout.write(json.dumps(summary, indent=2) + "\n")
+        else:
+            summary_table(summary)
+
+    def _summary(self) -> dict[str, Any]:
+        prediction, task = self._synthesizer.prediction_, self._synthesizer.task_
+        seconds = time.monotonic() - self._started
+        rejects: dict[str, int] = {}
+        for reject in prediction.rejects:
+            rejects[reject.reason] = rejects.get(reject.reason, 0) + 1
+        summary: dict[str, Any] = {
+            "rows": len(prediction.table),
+            "out": str(self._output.path) if self._output.path else None,
+            "seconds": round(seconds, 1),
+            "rows_per_second": round(len(prediction.table) / seconds, 2),
+            "draws": prediction.n_draws,
+            "rejects": rejects,
+            "usage": prediction.usage,
+        }
+        if task.schema.classes and task.schema.target:
+            shares = [
+                frame[task.schema.target].value_counts(normalize=True) for frame in (task.train, prediction.table)
+            ]
+            summary["class_shares"] = {
+                str(label): {"real": round(float(share), 4), "synthetic": round(float(shares[1].get(label, 0.0)), 4)}
+                for label, share in shares[0].items()
+            }
+        return summary

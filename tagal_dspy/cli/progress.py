@@ -1,0 +1,77 @@
+"""What a person sees while rows are written: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from tagal_dspy.modules import Progress
+
+SECONDS_BETWEEN_LINES = 5.0
+
+_console = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal, on standard error."""
+    _console.print(Text(text), soft_wrap=True)
+
+
+@contextmanager
+def progress_shown(n_rows: int) -> Iterator[Callable[[Progress], None]]:
+    """Give a function to call with each progress."""
+    started = time.monotonic()
+    if _console.is_terminal:
+        with Live(Text(f"0/{n_rows} rows; waiting for the model"), console=_console, transient=True) as live:
+            yield lambda progress: live.update(Text(_line(progress, started)))
+        return
+    said = started
+
+    def show(progress: Progress) -> None:
+        nonlocal said
+        if time.monotonic() - said >= SECONDS_BETWEEN_LINES or len(progress.rows) == progress.n_wanted:
+            said = time.monotonic()
+            say(_line(progress, started))
+
+    yield show
+
+
+def _line(progress: Progress, started: float) -> str:
+    rate = len(progress.rows) / max(time.monotonic() - started, 1e-9)
+    tokens = sum(each["prompt_tokens"] + each["completion_tokens"] for each in progress.usage.values())
+    calls = sum(each["calls"] for each in progress.usage.values())
+    rejects = ", ".join(f"{reason} {count}" for reason, count in progress.rejects.items())
+    parts = [
+        f"{len(progress.rows)}/{progress.n_wanted} rows",
+        f"{rate:.2f} rows/s",
+        f"{calls} calls",
+        f"{tokens} tokens",
+    ]
+    return "; ".join(parts + ([f"rejected: {rejects}"] if rejects else []))
+
+
+def summary_table(summary: dict[str, Any]) -> None:
+    """The end of a run as a table on standard error."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    where = f" in {summary['out']}" if summary["out"] else ""
+    table.add_row("rows", f"{summary['rows']}{where}")
+    table.add_row("time", f"{summary['seconds']} s ({summary['rows_per_second']} rows/s)")
+    for name, used in summary["usage"].items():
+        tokens = f"{used['prompt_tokens']} prompt and {used['completion_tokens']} completion tokens"
+        table.add_row("model", Text(f"{name}: {used['calls']} calls, {tokens}"))
+    if not summary["usage"]:
+        table.add_row("model", "not called: every answer was in the cache")
+    rejects = ", ".join(f"{reason} {count}" for reason, count in summary["rejects"].items())
+    table.add_row("rejected", rejects or "none")
+    for label, share in summary.get("class_shares", {}).items():
+        table.add_row(Text(f"class {label}"), f"{share['synthetic']:.1%} (real: {share['real']:.1%})")
+    _console.print(table)

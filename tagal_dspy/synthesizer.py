@@ -1,0 +1,121 @@
+"""`TagalSynthesizer`: fit on a real table, sample a synthetic one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dspy
+import pandas as pd
+
+from tagal_dspy.engines import make_lm
+from tagal_dspy.errors import DataError, SettingsError
+from tagal_dspy.modules import METHODS, Progress, TagalLoop
+from tagal_dspy.schema import SchemaOverrides
+from tagal_dspy.settings import RunSettings, run_settings
+from tagal_dspy.signatures import prompt_style
+from tagal_dspy.task import TableTask
+
+Frames = pd.DataFrame | dict[str, pd.DataFrame]
+
+
+def make_program(settings: RunSettings) -> TagalLoop:
+    """The program of a method with its settings."""
+    return METHODS[settings.method](settings)
+
+
+class TagalSynthesizer:
+    """Synthetic rows for one table.
+
+    Args:
+        lm: writes the rows: a `dspy.LM`, or what `make_lm` takes. `local` is the embedded model.
+        critic_lm, summary_lm: criticise and summarise; `lm` where None.
+        preset: `grounded`, or `paper` for the published method as it is.
+        program: a program to use instead of one made of `preset` and `settings`, e.g. an optimised one.
+        seed: equal seeds and equal LM answers give equal tables.
+        settings: fields of `RunSettings` that differ from the preset's, e.g. `method="prompt-refine"`.
+
+    Attributes:
+        task_: the split table, after `fit`.
+        program_: the program in use, after `fit`.
+        prediction_: turns, rejects and usage of the last `sample`.
+    """
+
+    def __init__(
+        self,
+        lm: str | dspy.LM = "local",
+        *,
+        critic_lm: str | dspy.LM | None = None,
+        summary_lm: str | dspy.LM | None = None,
+        preset: str = "grounded",
+        program: TagalLoop | None = None,
+        seed: int = 0,
+        **settings: Any,
+    ) -> None:
+        self.lm = lm
+        self.critic_lm = critic_lm
+        self.summary_lm = summary_lm
+        self.preset = preset
+        self.program = program
+        self.seed = seed
+        self.settings = settings
+
+    def fit(
+        self, data: Frames, target: str | None = None, overrides: SchemaOverrides | None = None
+    ) -> TagalSynthesizer:
+        """Learn schema and shares of the real table; no LM is called.
+
+        Args:
+            data: the real rows, or a dict with that one frame as SDV has it.
+            target: the column to predict, if any.
+            overrides: what is known better than the values show.
+
+        Raises:
+            DataError: the table cannot be used; all reasons at once.
+            SettingsError: a setting is unknown or impossible.
+            EngineError: the language model cannot be had.
+        """
+        self._table_name = next(iter(data)) if isinstance(data, Mapping) else None
+        self.task_ = TableTask(_only_frame(data), target, overrides)
+        self._lm = _as_lm(self.lm)
+        self.program_ = self.program or make_program(
+            run_settings(self.preset, prompt_style(self._lm), **self.settings)  # type: ignore[arg-type]
+        )
+        self._assign(self.critic_lm, "critic")
+        self._assign(self.summary_lm, "summarizer")
+        return self
+
+    def sample(self, n_rows: int, on_progress: Callable[[Progress], None] | None = None) -> Frames:
+        """Write exactly `n_rows` rows, in the form `fit` was given.
+
+        Raises:
+            NotEnoughRowsError: the bounded draws gave fewer; what was accepted is in its `prediction`.
+        """
+        if not hasattr(self, "task_"):
+            raise SettingsError("this synthesizer has seen no table yet; call fit first")
+        with dspy.context(lm=self._lm, trace=None):
+            self.prediction_ = self.program_(task=self.task_, n_rows=n_rows, seed=self.seed, on_progress=on_progress)
+        table: pd.DataFrame = self.prediction_.table
+        return table if self._table_name is None else {self._table_name: table}
+
+    def preview(self, n_rows: int) -> list[list[dict[str, str]]]:
+        """The messages of the first draws, one of each class where rows are drawn by class; no LM is called."""
+        with dspy.context(lm=self._lm):
+            return self.program_.preview(self.task_, n_rows, self.seed)
+
+    def _assign(self, lm: str | dspy.LM | None, role: str) -> None:
+        part = getattr(self.program_, role, None)
+        if lm is not None and isinstance(part, dspy.Module):
+            part.set_lm(_as_lm(lm))
+
+
+def _as_lm(lm: str | dspy.LM) -> dspy.LM:
+    return make_lm(lm) if isinstance(lm, str) else lm
+
+
+def _only_frame(data: Frames) -> pd.DataFrame:
+    if isinstance(data, pd.DataFrame):
+        return data
+    if not isinstance(data, Mapping) or len(data) != 1:
+        raise DataError("expected one frame, or a dict that holds exactly one")
+    return next(iter(data.values()))
