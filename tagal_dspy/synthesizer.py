@@ -8,7 +8,7 @@ from typing import Any
 import dspy
 import pandas as pd
 
-from tagal_dspy.engines import make_lm
+from tagal_dspy.engines import is_local, make_lm
 from tagal_dspy.errors import DataError, SettingsError
 from tagal_dspy.modules import METHODS, Progress, TagalLoop
 from tagal_dspy.schema import SchemaOverrides
@@ -30,6 +30,7 @@ class TagalSynthesizer:
     Args:
         lm: writes the rows: a `dspy.LM`, or what `make_lm` takes. `local` is the embedded model.
         critic_lm, summary_lm: criticise and summarise; `lm` where None.
+        api_base: address of an OpenAI-compatible server, for models given by name that are not local.
         preset: `grounded`, or `paper` for the published method as it is.
         program: a program to use instead of one made of `preset` and `settings`, e.g. an optimised one.
         seed: equal seeds and equal LM answers give equal tables.
@@ -47,6 +48,7 @@ class TagalSynthesizer:
         *,
         critic_lm: str | dspy.LM | None = None,
         summary_lm: str | dspy.LM | None = None,
+        api_base: str | None = None,
         preset: str = "grounded",
         program: TagalLoop | None = None,
         seed: int = 0,
@@ -55,6 +57,7 @@ class TagalSynthesizer:
         self.lm = lm
         self.critic_lm = critic_lm
         self.summary_lm = summary_lm
+        self.api_base = api_base
         self.preset = preset
         self.program = program
         self.seed = seed
@@ -75,9 +78,10 @@ class TagalSynthesizer:
             SettingsError: a setting is unknown or impossible.
             EngineError: the language model cannot be had.
         """
+        run_settings(self.preset, **self.settings)  # what is wrong with them is said before a model is loaded
         self._table_name = next(iter(data)) if isinstance(data, Mapping) else None
         self.task_ = TableTask(_only_frame(data), target, overrides)
-        self._lm = _as_lm(self.lm)
+        self._lm = self._as_lm(self.lm)
         self.program_ = self.program or make_program(
             run_settings(self.preset, prompt_style(self._lm), **self.settings)  # type: ignore[arg-type]
         )
@@ -106,11 +110,12 @@ class TagalSynthesizer:
     def _assign(self, lm: str | dspy.LM | None, role: str) -> None:
         part = getattr(self.program_, role, None)
         if lm is not None and isinstance(part, dspy.Module):
-            part.set_lm(_as_lm(lm))
+            part.set_lm(self._as_lm(lm))
 
-
-def _as_lm(lm: str | dspy.LM) -> dspy.LM:
-    return make_lm(lm) if isinstance(lm, str) else lm
+    def _as_lm(self, lm: str | dspy.LM) -> dspy.LM:
+        if not isinstance(lm, str):
+            return lm
+        return make_lm(lm, api_base=None if is_local(lm) else self.api_base)
 
 
 def _only_frame(data: Frames) -> pd.DataFrame:

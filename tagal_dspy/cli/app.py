@@ -84,8 +84,8 @@ def generate(
         "notes": notes,
     }
     options = read_options(config, schema, given)
-    generating.use_cache(None if no_cache else cache_dir or generating.default_cache())
-    raise typer.Exit(generating.generate(data, options, generating.Output(out, force, as_json)))
+    cache = None if no_cache else cache_dir or generating.default_cache()
+    raise typer.Exit(generating.generate(data, options, generating.Output(out, force, as_json), cache))
 
 
 @app.command()

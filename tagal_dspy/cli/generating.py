@@ -18,7 +18,7 @@ from tagal_dspy.cli.describing import named
 from tagal_dspy.cli.options import Options
 from tagal_dspy.cli.progress import progress_shown, say, summary_table
 from tagal_dspy.datasets import load_dataset, write_table
-from tagal_dspy.engines import cache_dir, make_lm
+from tagal_dspy.engines import cache_dir, is_local
 from tagal_dspy.errors import EngineError, OutputError, SettingsError, TagalError
 from tagal_dspy.few_shot import scarce_strata
 from tagal_dspy.modules import Progress
@@ -64,7 +64,7 @@ def default_cache() -> Path:
     return cache_dir() / "answers"
 
 
-def use_cache(folder: Path | None) -> None:
+def _use_cache(folder: Path | None) -> None:
     """Keep answers of models in a folder; ask anew each time where None."""
     dspy.configure_cache(
         enable_disk_cache=folder is not None,
@@ -74,34 +74,27 @@ def use_cache(folder: Path | None) -> None:
     )
 
 
-def generate(data: str, options: Options, output: Output) -> int:
+def generate(data: str, options: Options, output: Output, cache: Path | None) -> int:
     """Write rows; returns the exit code, 0 when all that were asked for are there."""
     output.check()
-    dataset = load_dataset(data)
-    synthesizer = _synthesizer(options)
-    synthesizer.fit(dataset.frame, overrides=named(options.table, dataset.name, dataset.target))
-    for label, n_there in scarce_strata(synthesizer.task_, synthesizer.program_.settings.n_shots).items():
-        say(f"note: {label!r} has {n_there} training rows; all of them are few-shots")
-    return _Sampling(synthesizer, options.rows, output).run()
-
-
-def _synthesizer(options: Options) -> TagalSynthesizer:
-    def model(spec: str | None) -> dspy.LM | None:
-        if spec is None:
-            return None
-        is_local = spec == "local" or spec.startswith("local:")
-        return make_lm(spec, api_base=None if is_local else options.api_base)
-
-    if options.api_base and all(spec is None or spec.startswith("local") for spec in (options.lm, options.critic_lm)):
+    specs = [spec for spec in (options.lm, options.critic_lm, options.summary_lm) if spec]
+    if options.api_base and all(map(is_local, specs)):
         raise SettingsError("--api-base is for models on a server; name one, e.g. --lm openai/my-model")
-    return TagalSynthesizer(
-        model(options.lm),
-        critic_lm=model(options.critic_lm),
-        summary_lm=model(options.summary_lm),
+    dataset = load_dataset(data)
+    synthesizer = TagalSynthesizer(
+        options.lm,
+        critic_lm=options.critic_lm,
+        summary_lm=options.summary_lm,
+        api_base=options.api_base,
         preset=options.preset,
         seed=options.seed,
         **options.settings,
     )
+    synthesizer.fit(dataset.frame, overrides=named(options.table, dataset.name, dataset.target))
+    for label, n_there in scarce_strata(synthesizer.task_, synthesizer.program_.settings.n_shots).items():
+        say(f"note: {label!r} has {n_there} training rows; all of them are few-shots")
+    _use_cache(cache)
+    return _Sampling(synthesizer, options.rows, output).run()
 
 
 class _Sampling:

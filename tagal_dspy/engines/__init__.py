@@ -1,7 +1,7 @@
 """Language models: the embedded llama.cpp engine, and `make_lm` for it and everything DSPy can call."""
 
 from tagal_dspy.engines.local import AsyncLocalEngine, LocalEngine
-from tagal_dspy.engines.make_lm import make_lm
+from tagal_dspy.engines.make_lm import is_local, make_lm
 from tagal_dspy.engines.weights import Weights, cache_dir, find_weights
 
-__all__ = ["AsyncLocalEngine", "LocalEngine", "Weights", "cache_dir", "find_weights", "make_lm"]
+__all__ = ["AsyncLocalEngine", "LocalEngine", "Weights", "cache_dir", "find_weights", "is_local", "make_lm"]

@@ -33,6 +33,7 @@ class LocalEngine:
     Args:
         weights: the model file and its style, from `find_weights`.
         n_slots: how many sequences are decoded at once.
+        n_context: tokens of context to begin with, shared by the slots.
     """
 
     supports_response_schema = True
@@ -41,11 +42,11 @@ class LocalEngine:
     supported_params = frozenset({"temperature", "max_tokens", "top_p", "top_k", "stop", "seed", "response_format"})
     takes_grammar = True
 
-    def __init__(self, weights: Weights, n_slots: int = N_SLOTS) -> None:
+    def __init__(self, weights: Weights, n_slots: int = N_SLOTS, n_context: int = SMALLEST_CONTEXT) -> None:
         self.weights = weights
         self.style = weights.style
         self._n_slots = n_slots
-        self._n_context = SMALLEST_CONTEXT
+        self._n_context = n_context
         self._server: Any = None
         self._starting = threading.Lock()
 
@@ -82,7 +83,7 @@ class LocalEngine:
         if "grammar" in extra:
             body["grammar"] = extra["grammar"]
         elif config.response_format:
-            body["response_format"] = dict(config.response_format)
+            body["json_schema"] = config.response_format.get("schema", {"type": "object"})
         if self.style == "chat":
             body["messages"] = _messages(request)
         else:

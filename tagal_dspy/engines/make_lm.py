@@ -27,7 +27,7 @@ def make_lm(spec: str = "local", *, api_base: str | None = None, cache: bool = T
     """
     # DSPy would otherwise try to download a price list at the first call.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    if spec == "local" or spec.startswith("local:"):
+    if is_local(spec):
         if api_base:
             raise SettingsError(
                 "api_base is the address of a server, and a local model has none; leave one of them out"
@@ -44,3 +44,8 @@ def make_lm(spec: str = "local", *, api_base: str | None = None, cache: bool = T
     if api_base:
         options = {"api_base": api_base, "api_key": os.environ.get("OPENAI_API_KEY", "none"), **options}
     return dspy.LM(spec, engine="lm15", cache=cache, **options)
+
+
+def is_local(spec: str) -> bool:
+    """Whether the spec names a model that runs in this process."""
+    return spec == "local" or spec.startswith("local:")
