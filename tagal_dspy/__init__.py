@@ -1,1 +1,70 @@
-"""Synthetic tabular data from LLMs, as optimisable DSPy programs."""
+"""Synthetic tabular data from LLMs, as optimisable DSPy programs.
+
+Names are loaded at first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tagal_dspy.datasets import load_dataset
+    from tagal_dspy.engines import make_lm
+    from tagal_dspy.errors import NotEnoughRowsError, TagalError
+    from tagal_dspy.modules import PromptRefine, ReducedLoop, RowCritic, RowGenerator, SynthLoop
+    from tagal_dspy.optimizers import compile_program, generation_tasks
+    from tagal_dspy.schema import SchemaOverrides, TableSchema
+    from tagal_dspy.settings import RunSettings, run_settings
+    from tagal_dspy.synthesizer import TagalSynthesizer
+    from tagal_dspy.task import TableTask
+
+_HOMES = {
+    "NotEnoughRowsError": "errors",
+    "PromptRefine": "modules",
+    "ReducedLoop": "modules",
+    "RowCritic": "modules",
+    "RowGenerator": "modules",
+    "RunSettings": "settings",
+    "SchemaOverrides": "schema",
+    "SynthLoop": "modules",
+    "TableSchema": "schema",
+    "TableTask": "task",
+    "TagalError": "errors",
+    "TagalSynthesizer": "synthesizer",
+    "compile_program": "optimizers",
+    "generation_tasks": "optimizers",
+    "load_dataset": "datasets",
+    "make_lm": "engines",
+    "run_settings": "settings",
+}
+
+__all__ = [
+    "NotEnoughRowsError",
+    "PromptRefine",
+    "ReducedLoop",
+    "RowCritic",
+    "RowGenerator",
+    "RunSettings",
+    "SchemaOverrides",
+    "SynthLoop",
+    "TableSchema",
+    "TableTask",
+    "TagalError",
+    "TagalSynthesizer",
+    "compile_program",
+    "generation_tasks",
+    "load_dataset",
+    "make_lm",
+    "run_settings",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

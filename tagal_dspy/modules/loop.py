@@ -224,18 +224,27 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
 
     def load_state(self, state: dict[str, Any], **options: Any) -> None:
         """Take over what `dump_state` wrote; raises `ProgramError` when it is of another kind of program."""
-        expected = {name for name, _ in self.named_parameters()}
-        found = set(state) - {"settings", "metadata"}
-        if "settings" not in state or not expected <= found:
-            raise ProgramError(
-                f"the file holds a program with the predictors {sorted(found)}; expected {sorted(expected)}"
-            )
+        if "settings" not in state:
+            raise ProgramError("the file holds no program of tagal_dspy: it has no settings")
         settings = validated(RunSettings, state["settings"])
+        trial = self.deepcopy()
+        trial._apply(settings)
+        expected, found = {name for name, _ in trial.named_parameters()}, set(state) - {"settings", "metadata"}
+        if expected != found:
+            raise ProgramError(f"the file holds the predictors {sorted(found)}; expected {sorted(expected)}")
+        self._apply(settings)
         super().load_state(state, **options)
+
+    def _apply(self, settings: RunSettings) -> None:
+        """Take over settings, and with them the parts that they describe."""
         self.settings = settings
-        fresh = _make_generator(settings)
+        described = _make_generator(settings)
         for name in ("codec", "column_order", "temperature", "branch_rows"):
-            setattr(self.generator, name, getattr(fresh, name))
+            setattr(self.generator, name, getattr(described, name))
+        if settings.critic == "none":
+            self.critic = None
+        elif self.critic is None:
+            self.critic = RowCritic()
 
 
 class Run:
