@@ -56,7 +56,7 @@ class SchemaOverrides(BaseModel):
 class TableSchema(BaseModel):
     """Names, kinds and statistics of a table's columns, in the table's own order.
 
-    >>> frame = pd.DataFrame({"age": [31, 54, 31], "smokes": ["yes", "no", "no"]})
+    >>> frame = pd.DataFrame({"age": [31, 54, 40], "smokes": ["yes", "no", "no"]})
     >>> schema = TableSchema.infer(frame, target="smokes")
     >>> schema.problem, [column.kind for column in schema.columns]
     ('binary', ['numerical', 'categorical'])
