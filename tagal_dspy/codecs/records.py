@@ -13,8 +13,8 @@ MAX_JOINED = 50
 def one_line(cells: Sequence[str]) -> str:
     """The cells as one record, without a line feed at its end."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(cells)
-    return out.getvalue()
+    csv.writer(out, lineterminator="\r\n").writerow(cells)  # what ends a line is quoted inside a cell
+    return out.getvalue()[:-2]
 
 
 def one_cell(text: str) -> str:
@@ -24,11 +24,11 @@ def one_cell(text: str) -> str:
 
 def records(text: str) -> Iterator[tuple[str, list[str] | None]]:
     """Raw text and cells of each record; None for the cells where quotes do not match. Blank lines are skipped."""
-    lines = text.replace("\r\n", "\n").split("\n")
+    lines = text.split("\n")
     at = 0
     while at < len(lines):
         end = _end_of_record(lines, at)
-        raw = "\n".join(lines[at:end])
+        raw = "\n".join(lines[at:end]).rstrip("\r")
         if raw.strip():
             yield raw, _cells(raw)
         at = end
