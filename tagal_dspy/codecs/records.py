@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 
 MAX_JOINED = 50
@@ -45,8 +46,12 @@ def _end_of_record(lines: list[str], start: int) -> int:
 
 def _cells(raw: str) -> list[str] | None:
     try:
-        # Blanks before a cell are kept unless they stand before a quote, where CSV would not see the quote at all.
-        found = list(csv.reader(io.StringIO(raw, newline=""), skipinitialspace=', "' in raw, strict=True))
+        found = list(csv.reader(io.StringIO(raw, newline=""), skipinitialspace=_blank_before_quote(raw), strict=True))
     except csv.Error:
         return None
     return found[0] if len(found) == 1 else None
+
+
+def _blank_before_quote(raw: str) -> bool:
+    """Whether blanks after commas must go, because CSV would not see a quote behind one; otherwise they are kept."""
+    return ', "' in re.sub(r'"(?:[^"]|"")*"', '"', raw)
