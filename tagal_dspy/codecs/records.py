@@ -23,15 +23,18 @@ def one_cell(text: str) -> str:
     return one_line([text, ""])[:-1]
 
 
-def records(text: str) -> Iterator[tuple[str, list[str] | None]]:
-    """Raw text and cells of each record; None for the cells where quotes do not match. Blank lines are skipped."""
+def records(text: str, spaced: bool = False) -> Iterator[tuple[str, list[str] | None]]:
+    """Raw text and cells of each record; None for the cells where quotes do not match. Blank lines are skipped.
+
+    `spaced` records have blanks after their commas that belong to no cell.
+    """
     lines = text.split("\n")
     at = 0
     while at < len(lines):
         end = _end_of_record(lines, at)
         raw = "\n".join(lines[at:end]).rstrip("\r")
         if raw.strip():
-            yield raw, _cells(raw)
+            yield raw, _cells(raw, spaced or _blank_before_quote(raw))
         at = end
 
 
@@ -44,9 +47,9 @@ def _end_of_record(lines: list[str], start: int) -> int:
     return start + 1
 
 
-def _cells(raw: str) -> list[str] | None:
+def _cells(raw: str, spaced: bool) -> list[str] | None:
     try:
-        found = list(csv.reader(io.StringIO(raw, newline=""), skipinitialspace=_blank_before_quote(raw), strict=True))
+        found = list(csv.reader(io.StringIO(raw, newline=""), skipinitialspace=spaced, strict=True))
     except csv.Error:
         return None
     return found[0] if len(found) == 1 else None

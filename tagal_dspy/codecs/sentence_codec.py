@@ -25,7 +25,8 @@ class SentenceCodec(RowCodec):
     def __init__(self, schema: TableSchema, order: ColumnOrder = "original") -> None:
         super().__init__(schema, order)
         self._missing = _missing_word(schema)
-        self._starts = sorted(((f"{name} is ", name) for name in schema.names), key=lambda start: -len(start[0]))
+        starts = ((f"{name} is ".lstrip(), name) for name in schema.names)
+        self._starts = sorted(starts, key=lambda start: -len(start[0]))
 
     def encode(self, rows: Sequence[Row]) -> str:
         """See `RowCodec.encode`."""
@@ -39,7 +40,7 @@ class SentenceCodec(RowCodec):
         """See `RowCodec.decode`."""
         rows: list[Row] = []
         rejects: list[Reject] = []
-        for raw, parts in records(unfenced(text)):
+        for raw, parts in records(unfenced(text), spaced=True):
             found = dict(filter(None, map(self._value, parts or [])))
             if not found:
                 rejects.append(rejected("unparsable", raw, "no `name is value`"))
@@ -51,6 +52,7 @@ class SentenceCodec(RowCodec):
         return Decoded(tuple(rows), tuple(rejects))
 
     def _value(self, part: str) -> tuple[str, str | None] | None:
+        part = part.lstrip()
         for start, name in self._starts:
             if part.startswith(start):
                 value = part[len(start) :]
