@@ -100,7 +100,7 @@ class RowCodec(ABC):
 
 def unfenced(text: str) -> str:
     """The inside of the first Markdown code fence, or the whole text where there is none."""
-    fence = re.search(r"```[^\n]*\n(.*?)(?:```|\Z)", text, re.DOTALL)
+    fence = re.search(r"^[ \t]*```[ \t]*[\w+-]*[ \t\r]*\n(.*?)(?:```|\Z)", text, re.DOTALL | re.MULTILINE)
     return fence.group(1) if fence else text
 
 
