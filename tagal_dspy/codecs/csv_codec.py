@@ -48,11 +48,12 @@ class CsvCodec(RowCodec):
 
         A header may stand below some prose, and may order the columns as it likes.
         """
-        wanted = {name.strip().casefold(): name for name in self.schema.names}
-        for i, (_, cells) in enumerate(found):
-            header = [wanted.get(cell.strip().casefold()) for cell in cells or []]
-            if len(header) == len(wanted) and set(header) == set(self.schema.names):
-                return i + 1, [header.index(name) for name in self.schema.names]
+        for spelling in (str, _loose):  # names may differ in case alone
+            wanted = {spelling(name): name for name in self.schema.names}
+            for i, (_, cells) in enumerate(found):
+                header = [wanted.get(spelling(cell)) for cell in cells or []]
+                if len(header) == len(self.schema.names) and set(header) == set(self.schema.names):
+                    return i + 1, [header.index(name) for name in self.schema.names]
         return 0, self._from_wire
 
     def _row_rule(self, columns: Sequence[Column]) -> str:
@@ -61,3 +62,7 @@ class CsvCodec(RowCodec):
     def _cell_rule(self, column: Column) -> str:
         rule = number(column) if isinstance(column, NumericalColumn) else one_of(map(one_cell, column.categories))
         return f'{rule} | ""' if column.nullable else rule
+
+
+def _loose(name: str) -> str:
+    return name.strip().casefold()
