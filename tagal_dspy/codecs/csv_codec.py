@@ -34,6 +34,8 @@ class CsvCodec(RowCodec):
         rows: list[Row] = []
         rejects: list[Reject] = []
         width = len(self.wire_names)
+        above = [cells for _, cells in found[: max(0, start - 1)] if cells is not None and len(cells) == width > 1]
+        rows += [tuple(cells[i] or None for i in self._from_wire) for cells in above]
         for raw, cells in found[start:]:
             if cells is None or (len(cells) == 1 and width > 1):
                 rejects.append(rejected("unparsable", raw, "no row of comma-separated cells"))
@@ -46,7 +48,7 @@ class CsvCodec(RowCodec):
     def _after_header(self, found: list[tuple[str, list[str] | None]]) -> tuple[int, list[int]]:
         """Where the rows start, and for each column of the schema its place on the wire.
 
-        A header may stand below some prose, and may order the columns as it likes.
+        A header may stand below some prose, or rows in the usual order, and may order the columns as it likes.
         """
         for spelling in (str, _loose):  # names may differ in case alone
             wanted = {spelling(name): name for name in self.schema.names}
