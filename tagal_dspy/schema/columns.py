@@ -114,7 +114,7 @@ class NumericalColumn(_Column):
             number = Decimal(stripped)
         except InvalidOperation:
             raise CellError("wrong_type", f"{self.name!r} is {stripped[:40]!r}, not a number") from None
-        if not number.is_finite() or abs(number) > Decimal("1e300"):
+        if not number.is_finite() or number.copy_abs() > Decimal("1e300"):
             raise CellError("wrong_type", f"{self.name!r} is {stripped[:40]!r}, not a finite number")
         if self.decimals == 0 and number != number.to_integral_value():
             raise CellError("wrong_type", f"{self.name!r} is {stripped[:40]!r}, not a whole number")
