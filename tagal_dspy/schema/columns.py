@@ -174,9 +174,8 @@ class CategoricalColumn(_Column):
 
     def restore(self, texts: Sequence[str | None]) -> pd.Series[Any]:
         """Values of the original dtype."""
-        if self.kind == "boolean":
-            values = [None if text is None else text == "True" for text in texts]
-            return pd.Series(values, dtype=self.dtype)
+        if self.kind == "boolean" and set(self.categories) <= _TRUTH.keys() and not self.dtype.startswith("category"):
+            return pd.Series([None if text is None else _TRUTH[text] for text in texts], dtype=self.dtype)
         if self.dtype.startswith("category"):
             levels = _cast(pd.Series(self.categories, dtype=object), self.dtype.partition(":")[2])
             codes = [-1 if text is None else self.categories.index(text) for text in texts]
@@ -198,8 +197,13 @@ def category_text(value: Any) -> str:
     return str(value)
 
 
+_TRUTH = {"True": True, "False": False}
+
+
 def _cast(values: pd.Series[Any], dtype: str) -> pd.Series[Any]:
     target = pd.api.types.pandas_dtype(dtype)
+    if pd.api.types.is_bool_dtype(target):
+        return values.map(_TRUTH).astype(target)
     if pd.api.types.is_numeric_dtype(target):
         numbers = pd.to_numeric(values)
         if numbers.isna().any() and pd.api.types.is_integer_dtype(target) and isinstance(target, np.dtype):
