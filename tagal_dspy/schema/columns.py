@@ -179,7 +179,8 @@ class CategoricalColumn(_Column):
         if self.dtype.startswith("category"):
             levels = _cast(pd.Series(self.categories, dtype=object), self.dtype.partition(":")[2])
             codes = [-1 if text is None else self.categories.index(text) for text in texts]
-            return pd.Series(pd.Categorical.from_codes(codes, categories=pd.Index(levels)))
+            ordered = self.dtype.startswith("category[ordered]")
+            return pd.Series(pd.Categorical.from_codes(codes, categories=pd.Index(levels), ordered=ordered))
         return _cast(pd.Series(list(texts), dtype=object), self.dtype)
 
 

@@ -120,7 +120,7 @@ def _numerical(name: str, values: pd.Series[Any], missing_share: float, override
     step = 10.0**-decimals
     return NumericalColumn(
         name=name,
-        dtype=_dtype(values),
+        dtype=_dtype(values).rpartition(":")[2],
         description=override.description,
         missing_share=missing_share,
         decimals=decimals,
@@ -152,6 +152,8 @@ def _decimals(numbers: np.ndarray[Any, np.dtype[np.float64]]) -> int:
 
 
 def _dtype(values: pd.Series[Any]) -> str:
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        return f"category:{values.dtype.categories.dtype}"
-    return str(values.dtype)
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        return str(values.dtype)
+    levels = values.dtype.categories.dtype
+    kind = "category[ordered]" if values.dtype.ordered else "category"
+    return f"{kind}:{'object' if isinstance(levels, pd.IntervalDtype) else levels}"  # text is not cast to intervals
