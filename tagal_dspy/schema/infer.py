@@ -144,10 +144,12 @@ def _at_least(bound: float, step: float) -> float:
 
 def _decimals(numbers: np.ndarray[Any, np.dtype[np.float64]]) -> int:
     unique = np.unique(numbers)
-    for decimals in range(MAX_DECIMALS + 1):
-        if np.allclose(unique, np.round(unique, decimals), rtol=0, atol=10.0 ** -(decimals + 3)):
-            return decimals
     spread = float(unique.std()) or abs(float(unique[0])) or 1.0
+    noise = 1e-7 * np.abs(unique) + 1e-9 * spread  # what single precision and arithmetic leave behind
+    for decimals in range(MAX_DECIMALS + 1):
+        off = np.abs(unique - np.round(unique, decimals))
+        if (off <= np.minimum(noise, 10.0 ** -(decimals + 3))).all():
+            return decimals
     return int(np.clip(3 - math.floor(math.log10(spread)), 1, 15))
 
 
