@@ -37,8 +37,7 @@ def number(column: NumericalColumn) -> str:
     >>> print(number(NumericalColumn(name="age", dtype="int64", decimals=0, minimum=17, maximum=90)))
     "1" [7-9] | [2-8] [0-9] | "9" "0"
     """
-    scale = 10**column.decimals
-    low, high = round(column.minimum * scale), round(column.maximum * scale)
+    low, high = (int(column.text(bound).replace(".", "")) for bound in (column.minimum, column.maximum))
     parts = []
     if low < 0:
         parts += ['"-" ' + part for part in _magnitudes(max(1, -high), -low, column.decimals)]
