@@ -123,7 +123,8 @@ def _value_schema(column: Column) -> dict[str, Any]:
     if isinstance(column, NumericalColumn):
         kind = "number" if column.decimals else "integer"
         bound = float if column.decimals else int
-        value: dict[str, Any] = {"type": kind, "minimum": bound(column.minimum), "maximum": bound(column.maximum)}
+        low, high = bound(column.text(column.minimum)), bound(column.text(column.maximum))
+        value: dict[str, Any] = {"type": kind, "minimum": low, "maximum": high}
     else:
         value = {"enum": list(column.categories)}
     return {"anyOf": [value, {"type": "null"}]} if column.nullable else value
