@@ -118,14 +118,18 @@ def _numerical(name: str, values: pd.Series[Any], missing_share: float, override
         raise DataError(f"column {name!r} holds infinite values; replace or drop them")
     decimals = _decimals(numbers)
     step = 10.0**-decimals
+    minimum = _at_least(float(numbers.min()) if override.minimum is None else override.minimum, step)
+    maximum = -_at_least(-float(numbers.max()) if override.maximum is None else -override.maximum, step)
+    if minimum > maximum and (override.minimum, override.maximum) != (None, None):
+        raise DataError(f"column {name!r} cannot lie between {minimum} and {maximum}; override both bounds")
     return NumericalColumn(
         name=name,
         dtype=_dtype(values).rpartition(":")[2],
         description=override.description,
         missing_share=missing_share,
         decimals=decimals,
-        minimum=_at_least(float(numbers.min()), step) if override.minimum is None else override.minimum,
-        maximum=-_at_least(-float(numbers.max()), step) if override.maximum is None else override.maximum,
+        minimum=minimum,
+        maximum=max(minimum, maximum),
         mean=float(numbers.mean()),
         std=float(numbers.std(ddof=1)) if len(numbers) > 1 else 0.0,
         median=float(np.median(numbers)),

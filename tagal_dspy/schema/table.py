@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from tagal_dspy.errors import DataError
 from tagal_dspy.schema.columns import CategoricalColumn, Column, Kind, NumericalColumn, Row
@@ -28,8 +28,8 @@ class ColumnOverride(BaseModel):
 
     kind: Kind | None = None
     description: str = ""
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: FiniteFloat | None = None
+    maximum: FiniteFloat | None = None
 
 
 class SchemaOverrides(BaseModel):
