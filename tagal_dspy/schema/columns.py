@@ -207,9 +207,17 @@ def _cast(values: pd.Series[Any], dtype: str) -> pd.Series[Any]:
         return values.map(_TRUTH).astype(target)
     if pd.api.types.is_numeric_dtype(target):
         numbers = pd.to_numeric(values)
-        if numbers.isna().any() and pd.api.types.is_integer_dtype(target) and isinstance(target, np.dtype):
-            return numbers.astype("Int64")
         if pd.api.types.is_integer_dtype(target):
             numbers = numbers.round()
+            if not _holds(target, numbers):
+                return numbers.astype("float64")
+            if numbers.isna().any() and isinstance(target, np.dtype):
+                return numbers.astype("Int64")
         return numbers.astype(target)
     return values.astype(target)
+
+
+def _holds(dtype: Any, numbers: pd.Series[Any]) -> bool:
+    """Whether an integer dtype can hold the numbers; the published method accepts them outside the range."""
+    bounds = np.iinfo(np.dtype(str(getattr(dtype, "numpy_dtype", dtype))))
+    return bool(numbers.dropna().between(float(bounds.min), float(int(bounds.max) + 1), inclusive="left").all())
