@@ -50,9 +50,13 @@ def _problems(frame: pd.DataFrame, target: str | None, overrides: SchemaOverride
         f"column name {name!r} occurs {names.count(name)} times"
         for name in sorted({n for n in names if names.count(n) > 1})
     ]
+    found += [f"column name {name!r} is not text" for name in frame.columns if not isinstance(name, str)]
     if found:
         return found
-    found += [f"column name {name!r} is not text" for name in frame.columns if not isinstance(name, str)]
+    objects = [name for name in names if frame[name].dtype == object]
+    nested = [name for name in objects if frame[name].map(lambda value: isinstance(value, (list, dict, set))).any()]
+    if nested:
+        return [f"column {name!r} holds lists or objects; make columns of what is in them" for name in nested]
     found += [f"column {name!r} has no value at all" for name in frame.columns if frame[name].isna().all()]
     found += [f"the overrides name no column of the table: {name!r}" for name in overrides.columns if name not in names]
     if target is not None and target not in names:
@@ -71,7 +75,7 @@ def _problem(frame: pd.DataFrame, target: str | None, overrides: SchemaOverrides
     kind = overrides.columns.get(target, ColumnOverride()).kind or _kind(values)
     n_classes = values.nunique()
     if kind == "numerical":
-        whole = bool((values % 1 == 0).all())
+        whole = bool((pd.to_numeric(values, errors="coerce") % 1 == 0).all())
         if not whole or n_classes > MAX_NUMERIC_CLASSES:
             return "regression"
     return "binary" if n_classes == 2 else "multiclass"
