@@ -20,7 +20,8 @@ TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.2
 """Of the rows that are not test rows."""
 
-_known: weakref.WeakValueDictionary[str, TableTask] = weakref.WeakValueDictionary()
+_known: dict[str, weakref.WeakSet[TableTask]] = {}
+"""The living tasks of each id; several tasks may be made of one table."""
 
 
 class TableTask:
@@ -70,7 +71,7 @@ class TableTask:
         self.train = known[~held_out].reset_index(drop=True)
         self.split_seed = split_seed
         self._frame = frame
-        _known[self.id] = self
+        _known.setdefault(self.id, weakref.WeakSet()).add(self)
 
     @cached_property
     def id(self) -> str:
@@ -109,13 +110,12 @@ class TableTask:
 
 def find_task(task_id: str) -> TableTask:
     """The living task of that id; raises `TaskNotFoundError`."""
-    try:
-        return _known[task_id]
-    except KeyError:
-        raise TaskNotFoundError(
-            f"no table task {task_id!r} in this process; "
-            "make the TableTask from its table before loading what refers to it"
-        ) from None
+    for task in _known.get(task_id, ()):
+        return task
+    raise TaskNotFoundError(
+        f"no table task {task_id!r} in this process; "
+        "make the TableTask from its table before loading what refers to it"
+    )
 
 
 def _stratified(frame: pd.DataFrame, schema: TableSchema, share: float, seed: int) -> pd.Series[bool]:
