@@ -45,18 +45,18 @@ def load_dataset(name_or_path: str) -> Dataset:
     if name_or_path in BUILT_IN:
         return _penguins() if name_or_path == "penguins" else _from_sklearn(name_or_path)
     path = Path(name_or_path)
-    if not path.suffix:
-        path = _in_data_dir(name_or_path) or path
     if path.suffix.lower() not in _READERS:
-        raise DataError(
-            f"{name_or_path!r} is no table; give a file ending in {', '.join(_READERS)}, "
-            f"or one of the built-in names {', '.join(BUILT_IN)}"
-        )
+        path = _in_data_dir(name_or_path) or path
     return Dataset(path.stem, read_table(path))
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a `.csv`, `.tsv`, `.parquet` or `.jsonl` file; raises `DataError`."""
+    if path.suffix.lower() not in _READERS:
+        raise DataError(
+            f"{str(path)!r} is no table; give a file ending in {', '.join(_READERS)}, "
+            f"or one of the built-in names {', '.join(BUILT_IN)}"
+        )
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     try:
