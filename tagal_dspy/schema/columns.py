@@ -157,6 +157,8 @@ class CategoricalColumn(_Column):
 
     def canonical(self, text: str | None) -> str | None:
         """The category that an LM meant; raises `CellError`."""
+        if text is None and not self.nullable:
+            text = ""  # which may be a category, and looks like a missing value on the wire
         if text is not None and text in self._spellings:
             return self._spellings[text]
         stripped = self.missing_or(text)
