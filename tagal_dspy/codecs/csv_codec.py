@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tagal_dspy.codecs.base import Decoded, RowCodec, rejected, unfenced
-from tagal_dspy.codecs.grammar import number, one_of
+from tagal_dspy.codecs.grammar import literal, number, one_of
 from tagal_dspy.codecs.records import one_cell, one_line, records
 from tagal_dspy.schema import Column, NumericalColumn, Reject, Row
 
@@ -63,7 +63,8 @@ class CsvCodec(RowCodec):
 
     def _cell_rule(self, column: Column) -> str:
         rule = number(column) if isinstance(column, NumericalColumn) else one_of(map(one_cell, column.categories))
-        return f'{rule} | ""' if column.nullable else rule
+        missing = one_line([""] * len(self.wire_names)).strip(",")  # quoted where it is the whole row
+        return f"{rule} | {literal(missing)}" if column.nullable else rule
 
 
 def _loose(name: str) -> str:
