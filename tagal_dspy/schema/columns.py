@@ -138,16 +138,19 @@ class CategoricalColumn(_Column):
     shares: tuple[float, ...] = ()
 
     @cached_property
-    def _spellings(self) -> dict[str, str]:
-        """Every spelling that is understood: exact first, then without outer blanks and case where that is unique."""
+    def _exact(self) -> frozenset[str]:
+        return frozenset(self.categories)
+
+    @cached_property
+    def _loose(self) -> dict[str, str]:
+        """Categories by their spelling without outer blanks and case, where that is unique."""
         loose: dict[str, str] = {}
         clashes: set[str] = set()
         for category in self.categories:
             key = category.strip().casefold()
             clashes |= {key} & loose.keys()
             loose[key] = category
-        exact = {category: category for category in self.categories}
-        return {key: value for key, value in loose.items() if key not in clashes} | exact
+        return {key: value for key, value in loose.items() if key not in clashes}
 
     def render(self, values: pd.Series[Any]) -> list[str | None]:
         """Canonical text of each value; None where it is missing."""
@@ -159,12 +162,12 @@ class CategoricalColumn(_Column):
         """The category that an LM meant; raises `CellError`."""
         if text is None and not self.nullable:
             text = ""  # which may be a category, and looks like a missing value on the wire
-        if text is not None and text in self._spellings:
-            return self._spellings[text]
+        if text in self._exact:
+            return text
         stripped = self.missing_or(text)
-        if stripped is None:
-            return None
-        found = self._spellings.get(stripped, self._spellings.get(stripped.casefold()))
+        if stripped is None or stripped in self._exact:
+            return stripped
+        found = self._loose.get(stripped.casefold())
         if found is None:
             raise CellError("unknown_category", f"{self.name!r} has no category {stripped[:40]!r}")
         return found
