@@ -62,9 +62,8 @@ def _problems(frame: pd.DataFrame, target: str | None, overrides: SchemaOverride
     if target is not None and target not in names:
         found.append(f"target {target!r} is not a column; the table has {', '.join(map(repr, names))}")
     elif target is not None and len(frame[target].dropna().unique()) == 1:
-        found.append(
-            f"target {target!r} has one class only, {frame[target].dropna().iloc[0]!r}; at least two are needed"
-        )
+        label = category_text(frame[target].dropna().iloc[0])
+        found.append(f"target {target!r} has one class only, {label!r}; at least two are needed")
     return found
 
 
