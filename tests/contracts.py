@@ -127,9 +127,7 @@ class RowCodecContract:
         ("order", "first"),
         [("original", "net income"), ("categorical-first", 'the "real" name'), ("target-first", "class")],
     )
-    def test_order_says_which_column_comes_first(
-        self, toy_schema: TableSchema, order: ColumnOrder, first: str
-    ) -> None:
+    def test_order_says_which_column_comes_first(self, toy_schema: TableSchema, order: ColumnOrder, first: str) -> None:
         assert self.codec(toy_schema, order).wire_names[0] == first
 
     def test_column_order_within_a_kind_stays(self, toy_schema: TableSchema) -> None:

@@ -83,7 +83,9 @@ def test_bounds_between_two_numbers_are_rounded_as_the_filter_rounds_them(
     assert [numbers.canonical(text) for text in derived(numbers)] == derived(numbers)
 
 
-@pytest.mark.parametrize("text", ['say "hi"', "back\\slash", "line\nfeed", "carriage\rreturn", "tab\t", "東京", "[a-z]"])
+@pytest.mark.parametrize(
+    "text", ['say "hi"', "back\\slash", "line\nfeed", "carriage\rreturn", "tab\t", "東京", "[a-z]"]
+)
 def test_literal_derives_its_text(text: str) -> None:
     assert list(Grammar(f"root ::= {literal(text)}").language()) == [text]
 

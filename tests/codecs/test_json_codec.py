@@ -24,9 +24,7 @@ def codec() -> JsonCodec:
 
 
 def test_numbers_are_bare_and_categories_quoted(codec: JsonCodec) -> None:
-    assert codec.encode([("cook", "30"), (None, None)]) == (
-        '{"job": "cook", "age": 30}\n{"job": null, "age": null}\n'
-    )
+    assert codec.encode([("cook", "30"), (None, None)]) == ('{"job": "cook", "age": 30}\n{"job": null, "age": null}\n')
 
 
 @pytest.mark.parametrize(

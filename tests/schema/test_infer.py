@@ -84,7 +84,10 @@ def test_statistics_leave_missing_values_out() -> None:
 
 def test_shares_are_of_the_values_that_are_present() -> None:
     column = categories(["b", "a", "a", None])
-    assert dict(zip(column.categories, column.shares, strict=True)) == {"a": pytest.approx(2 / 3), "b": pytest.approx(1 / 3)}
+    assert dict(zip(column.categories, column.shares, strict=True)) == {
+        "a": pytest.approx(2 / 3),
+        "b": pytest.approx(1 / 3),
+    }
 
 
 def test_categories_keep_the_order_of_a_categorical_dtype() -> None:

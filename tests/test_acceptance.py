@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tagal_dspy.acceptance import Acceptance, RowFilter, Strictness, apportion
+from tagal_dspy.schema import Row
+from tagal_dspy.task import TableTask
+
+
+@pytest.fixture
+def task() -> TableTask:
+    return TableTask(
+        pd.DataFrame(
+            {
+                "age": [20 + i for i in range(40)],
+                "job": [("cook", "smith", None)[i % 3] for i in range(40)],
+                "buys": [("no", "yes")[i % 2] for i in range(40)],
+            }
+        ),
+        target="buys",
+    )
+
+
+def new_rows(n: int, label: str = "no") -> list[Row]:
+    """Fitting rows that are not in the table, where odd ages say yes and even ones no."""
+    return [(str(21 + 2 * i if label == "no" else 20 + 2 * i), "cook", label) for i in range(n)]
+
+
+def reasons(row_filter: RowFilter, row: Row) -> list[str]:
+    return [reject.reason for reject in row_filter.fitting([row])[1]]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (("old", "cook", "no"), "wrong_type"),
+        ((None, "cook", "no"), "wrong_type"),
+        (("30.5", "cook", "no"), "wrong_type"),
+        (("30", "king", "no"), "unknown_category"),
+        (("30", "cook", "maybe"), "unknown_category"),
+        (("999", "cook", "no"), "out_of_range"),
+    ],
+)
+def test_row_that_does_not_fit_is_rejected_with_its_reason(task: TableTask, row: Row, reason: str) -> None:
+    assert reasons(RowFilter(task), row) == [reason]
+
+
+def test_fitting_rows_come_back_in_canonical_text(task: TableTask) -> None:
+    assert RowFilter(task).fitting([(" 30.0", "COOK", "no "), ("31", "", "yes")]) == (
+        [("30", "cook", "no"), ("31", None, "yes")],
+        [],
+    )
+
+
+def test_reject_shows_the_row_and_what_is_wrong_with_it(task: TableTask) -> None:
+    (reject,) = RowFilter(task).fitting([("30", None, "maybe")])[1]
+    assert (reject.text, reject.detail) == ("30,,maybe", "'buys' has no category 'maybe'")
+
+
+def test_published_method_takes_numbers_outside_the_range(task: TableTask) -> None:
+    fitting, rejects = RowFilter(task, "valid").fitting([(" 999 ", "cook", "no")])
+    assert (fitting, rejects) == ([("999", "cook", "no")], [])
+
+
+@pytest.mark.parametrize(("strictness", "outcome"), [("strict", [["duplicate"], ["collision"]]), ("valid", [[], []])])
+def test_duplicates_and_collisions_are_rejected_unless_the_method_is_the_published_one(
+    task: TableTask, strictness: Strictness, outcome: list[list[str]]
+) -> None:
+    real = task.train_rows[0]
+    for row, expected in zip((new_rows(1) * 2, [real]), outcome, strict=True):
+        acceptance = Acceptance(RowFilter(task, strictness), n_rows=5)
+        acceptance.offer(row)
+        assert [reject.reason for reject in acceptance.rejects] == expected
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_row_of_any_part_of_the_table_is_a_collision(task: TableTask, part: str) -> None:
+    real = task.schema.to_rows(getattr(task, part))
+    acceptance = Acceptance(RowFilter(task), n_rows=5)
+    assert acceptance.offer(real[:3]) == []
+    assert acceptance.reject_counts() == {"collision": 3}
+
+
+def test_exactly_as_many_rows_are_taken_as_wanted(task: TableTask) -> None:
+    acceptance = Acceptance(RowFilter(task), n_rows=3)
+    assert acceptance.offer(new_rows(5)) == new_rows(3) == acceptance.rows
+    assert acceptance.n_missing == 0
+    assert acceptance.reject_counts() == {"quota_full": 2}
+
+
+def test_quota_takes_so_many_of_each_class(task: TableTask) -> None:
+    acceptance = Acceptance(RowFilter(task), n_rows=3, quotas={"no": 1, "yes": 2})
+    acceptance.offer([*new_rows(2, "no"), *new_rows(1, "yes")])
+    assert [row[-1] for row in acceptance.rows] == ["no", "yes"]
+    assert acceptance.missing_by_class == {"no": 0, "yes": 1}
+    assert [reject.detail for reject in acceptance.rejects] == ["all rows wanted of class 'no' are there"]
+
+
+def test_class_without_a_quota_is_not_wanted(task: TableTask) -> None:
+    acceptance = Acceptance(RowFilter(task), n_rows=2, quotas={"yes": 2})
+    acceptance.offer(new_rows(1, "no"))
+    assert acceptance.reject_counts() == {"quota_full": 1}
+
+
+def test_without_quotas_no_class_is_missing(task: TableTask) -> None:
+    assert Acceptance(RowFilter(task), n_rows=2).missing_by_class == {}
+
+
+def test_duplicate_of_an_earlier_offer_is_rejected(task: TableTask) -> None:
+    acceptance = Acceptance(RowFilter(task), n_rows=5)
+    acceptance.offer(new_rows(2))
+    assert acceptance.offer(new_rows(3)) == new_rows(3)[2:]
+    assert acceptance.reject_counts() == {"duplicate": 2}
+
+
+def test_reject_counts_name_the_most_frequent_reason_first(task: TableTask) -> None:
+    acceptance = Acceptance(RowFilter(task), n_rows=5)
+    acceptance.offer([task.train_rows[0], *new_rows(1) * 4])
+    assert list(acceptance.reject_counts().items()) == [("duplicate", 3), ("collision", 1)]
+
+
+@given(st.lists(st.sampled_from(["no", "yes"]), max_size=30), st.integers(0, 8), st.integers(0, 8))
+def test_quotas_are_never_exceeded_and_every_row_is_accounted_for(labels: list[str], n_no: int, n_yes: int) -> None:
+    task = TableTask(pd.DataFrame({"x": range(0, 80, 2), "buys": ["no", "yes"] * 20}), target="buys")
+    acceptance = Acceptance(RowFilter(task), n_no + n_yes, {"no": n_no, "yes": n_yes})
+    acceptance.offer([(str(2 * i + 1), label) for i, label in enumerate(labels)])
+    taken = [row[-1] for row in acceptance.rows]
+    assert taken.count("no") == min(n_no, labels.count("no"))
+    assert taken.count("yes") == min(n_yes, labels.count("yes"))
+    assert len(acceptance.rows) + len(acceptance.rejects) == len(labels)
+
+
+shares = st.dictionaries(st.text(max_size=3), st.floats(1e-6, 1e6), min_size=1, max_size=8)
+
+
+@given(st.integers(0, 10_000), shares)
+def test_apportioned_counts_add_up(n_rows: int, shares: dict[str, float]) -> None:
+    assert sum(apportion(n_rows, shares).values()) == n_rows
+
+
+@given(st.integers(0, 10_000), shares)
+def test_apportioned_counts_are_within_one_of_the_exact_share(n_rows: int, shares: dict[str, float]) -> None:
+    exact = {label: n_rows * share / sum(shares.values()) for label, share in shares.items()}
+    counts = apportion(n_rows, shares)
+    assert all(abs(counts[label] - exact[label]) < 1 + 1e-6 for label in shares)
+
+
+@given(st.integers(0, 10_000), shares)
+def test_larger_share_never_gets_fewer_rows(n_rows: int, shares: dict[str, float]) -> None:
+    counts = apportion(n_rows, shares)
+    by_share = sorted(shares, key=lambda label: (shares[label], counts[label]))
+    assert [counts[label] for label in by_share] == sorted(counts.values())
+
+
+@given(st.integers(0, 10_000), shares, st.sampled_from([0.25, 2.0, 1024.0]))
+def test_only_the_proportions_of_the_shares_count(n_rows: int, shares: dict[str, float], factor: float) -> None:
+    scaled = {label: share * factor for label, share in shares.items()}
+    assert apportion(n_rows, scaled) == apportion(n_rows, shares)
+
+
+def test_label_without_a_share_gets_no_row() -> None:
+    assert apportion(7, {"a": 1.0, "b": 0.0}) == {"a": 7, "b": 0}

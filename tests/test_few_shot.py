@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tagal_dspy.few_shot import FewShotSampler, StratifiedSampler
+from tagal_dspy.schema import Row
+from tagal_dspy.task import TableTask
+
+
+def unique_rows(target: list[object] | None = None, n: int = 60) -> TableTask:
+    frame = pd.DataFrame({"id": range(n)})
+    return TableTask(frame) if target is None else TableTask(frame.assign(y=target), target="y")
+
+
+CLASSES = unique_rows([("a", "b", "b", "c")[i % 4] for i in range(60)])
+TASKS = {
+    "classes": CLASSES,
+    "regression": unique_rows([i / 7 for i in range(60)]),
+    "no target": unique_rows(),
+}
+every_task = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS.keys())
+
+
+class FewShotSamplerContract:
+    sampler: FewShotSampler
+
+    def draw(self, task: TableTask, n_shots: int = 3, seed: int = 0, label: str | None = None) -> list[Row]:
+        return self.sampler.sample(task, n_shots, np.random.default_rng(seed), label)
+
+    @every_task
+    def test_only_training_rows_are_drawn_each_at_most_once(self, task: TableTask) -> None:
+        drawn = self.draw(task, n_shots=1000)
+        assert Counter(drawn) <= Counter(task.train_rows)
+
+    @every_task
+    def test_equal_generators_draw_equal_rows(self, task: TableTask) -> None:
+        assert self.draw(task, seed=7) == self.draw(task, seed=7)
+
+    @every_task
+    def test_other_generators_draw_other_rows(self, task: TableTask) -> None:
+        assert self.draw(task, seed=7) != self.draw(task, seed=8)
+
+    def test_every_class_has_as_many_rows_as_asked(self) -> None:
+        assert Counter(row[-1] for row in self.draw(CLASSES, n_shots=4)) == {"a": 4, "b": 4, "c": 4}
+
+    def test_label_draws_rows_of_that_class_alone(self) -> None:
+        assert {row[-1] for row in self.draw(CLASSES, n_shots=4, label="b")} == {"b"}
+
+    def test_class_with_too_few_rows_gives_all_it_has(self) -> None:
+        of_a = {row for row in CLASSES.train_rows if row[-1] == "a"}
+        assert set(self.draw(CLASSES, n_shots=1000, label="a")) == of_a
+
+    def test_rows_are_grouped_by_class_in_the_order_of_the_classes(self) -> None:
+        assert [row[-1] for row in self.draw(CLASSES, n_shots=2)] == ["a", "a", "b", "b", "c", "c"]
+
+    def test_without_a_target_the_rows_are_counted_altogether(self) -> None:
+        assert len(self.draw(TASKS["no target"], n_shots=5)) == 5
+
+    def test_regression_draws_from_every_quarter_of_the_target(self) -> None:
+        task = TASKS["regression"]
+        quarters = pd.qcut(task.train["y"], 4, labels=False).to_numpy()
+        quarter_of = dict(zip(task.train_rows, quarters, strict=True))
+        assert Counter(int(quarter_of[row]) for row in self.draw(task, n_shots=2)) == {0: 2, 1: 2, 2: 2, 3: 2}
+
+    def test_regression_with_one_dominant_value_is_drawn_from(self) -> None:
+        task = unique_rows([0.0] * 50 + [number / 2 for number in range(1, 11)])
+        assert self.draw(task, n_shots=2)
+
+
+class TestStratifiedSampler(FewShotSamplerContract):
+    sampler = StratifiedSampler()
