@@ -56,7 +56,8 @@ def strata(task: TableTask) -> dict[str, np.ndarray]:
         place = schema.names.index(schema.target)
         labels = np.array([row[place] for row in task.train_rows], dtype=object)
         return {label: np.flatnonzero(labels == label) for label in schema.classes if (labels == label).any()}
-    bins = pd.qcut(task.train[schema.target], N_BINS, labels=False, duplicates="drop").to_numpy()
+    values = pd.to_numeric(task.train[schema.target])
+    bins = pd.qcut(values, N_BINS, labels=False, duplicates="drop").to_numpy()
     return {f"bin {number}": np.flatnonzero(bins == number) for number in np.unique(bins)}
 
 

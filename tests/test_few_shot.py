@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tagal_dspy.few_shot import FewShotSampler, StratifiedSampler
-from tagal_dspy.schema import Row
+from tagal_dspy.schema import Row, SchemaOverrides
 from tagal_dspy.task import TableTask
 
 
-def unique_rows(target: list[object] | None = None, n: int = 60) -> TableTask:
+def unique_rows(target: Sequence[str | float] | None = None, n: int = 60) -> TableTask:
     frame = pd.DataFrame({"id": range(n)})
-    return TableTask(frame) if target is None else TableTask(frame.assign(y=target), target="y")
+    return TableTask(frame) if target is None else TableTask(frame.assign(y=pd.Series(target)), target="y")
 
 
 CLASSES = unique_rows([("a", "b", "b", "c")[i % 4] for i in range(60)])
@@ -69,6 +70,11 @@ class FewShotSamplerContract:
     def test_regression_with_one_dominant_value_is_drawn_from(self) -> None:
         task = unique_rows([0.0] * 50 + [number / 2 for number in range(1, 11)])
         assert self.draw(task, n_shots=2)
+
+    def test_regression_target_of_numbers_in_text_is_drawn_from(self) -> None:
+        overrides = SchemaOverrides.model_validate({"columns": {"y": {"kind": "numerical"}}})
+        task = TableTask(pd.DataFrame({"id": range(60), "y": [str(i / 7) for i in range(60)]}), "y", overrides)
+        assert len(self.draw(task, n_shots=2)) == 8
 
 
 class TestStratifiedSampler(FewShotSamplerContract):

@@ -208,7 +208,7 @@ _TRUTH = {"True": True, "False": False}
 
 def _cast(values: pd.Series[Any], dtype: str) -> pd.Series[Any]:
     target = pd.api.types.pandas_dtype(dtype)
-    if pd.api.types.is_bool_dtype(target):
+    if pd.api.types.is_bool_dtype(target) and values.dtype == object:
         return values.map(_TRUTH).astype(target)
     if pd.api.types.is_numeric_dtype(target):
         numbers = pd.to_numeric(values)

@@ -19,6 +19,9 @@ MAX_DECIMALS = 6
 """Longer fractions are cut to four significant digits of the column's spread."""
 
 
+_TARGET_KINDS: dict[Problem, Kind] = {"binary": "categorical", "multiclass": "categorical", "regression": "numerical"}
+
+
 def infer_schema(frame: pd.DataFrame, target: str | None, overrides: SchemaOverrides) -> TableSchema:
     """See `TableSchema.infer`."""
     target = target if target is not None else overrides.target
@@ -29,8 +32,7 @@ def infer_schema(frame: pd.DataFrame, target: str | None, overrides: SchemaOverr
     columns = []
     for name in frame.columns:
         override = overrides.columns.get(name, ColumnOverride())
-        is_label = name == target and problem in ("binary", "multiclass")
-        kind = "categorical" if is_label and override.kind is None else override.kind or _kind(frame[name])
+        kind = override.kind or (name == target and _TARGET_KINDS.get(problem)) or _kind(frame[name])
         columns.append(_column(frame[name], kind, override))
     return TableSchema(
         name=overrides.name or "table",

@@ -228,3 +228,13 @@ def test_frame_is_left_as_it_was(toy_frame: pd.DataFrame) -> None:
     before = toy_frame.copy(deep=True)
     TableSchema.infer(toy_frame, target="class")
     pd.testing.assert_frame_equal(toy_frame, before)
+
+
+def test_target_of_a_regression_is_numerical_however_few_values_it_has() -> None:
+    schema = TableSchema.infer(pd.DataFrame({"y": [0, 1, 1]}), "y", SchemaOverrides(problem="regression"))
+    assert (schema.problem, schema["y"].kind) == ("regression", "numerical")
+
+
+def test_text_cannot_be_regressed() -> None:
+    with pytest.raises(DataError, match="column 'y' is said to be numerical, but holds other values"):
+        TableSchema.infer(pd.DataFrame({"y": ["a", "b", "c"]}), "y", SchemaOverrides(problem="regression"))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tagal_dspy.errors import DataError, SettingsError
-from tagal_dspy.schema import SchemaOverrides, TableSchema
+from tagal_dspy.schema import ColumnOverride, SchemaOverrides, TableSchema
 
 COLUMNS: dict[str, object] = {
     "int64": np.array([3, 1, 2], dtype="int64"),
@@ -68,6 +68,7 @@ def test_target_keeps_its_dtype(values: list[object]) -> None:
         ([1, 0, 1], "boolean"),
         ([1, 5, 7], "categorical"),
         ([0, 1, 1], "numerical"),
+        ([True, False, True], "numerical"),
         (pd.Categorical(["yes", "no"]), "boolean"),
     ],
 )
@@ -185,9 +186,9 @@ def test_keywords_override_as_the_file_does(shop: pd.DataFrame, tmp_path: Path) 
         target="y",
         problem="multiclass",
         notes="Seen in May.",
-        columns={  # type: ignore[arg-type]
-            "zip code": {"kind": "categorical", "description": "where they live"},
-            "x": {"minimum": 0, "maximum": 10},
+        columns={
+            "zip code": ColumnOverride(kind="categorical", description="where they live"),
+            "x": ColumnOverride(minimum=0, maximum=10),
         },
     )
     assert overrides == SchemaOverrides.from_file(tmp_path / "shop.toml")
