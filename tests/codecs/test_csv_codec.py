@@ -75,3 +75,9 @@ def test_empty_text_that_is_a_category_is_accepted_as_it() -> None:
     task = TableTask(pd.DataFrame({"a": ["", "x"] * 10, "b": range(20)}))
     codec = CsvCodec(task.schema)
     assert RowFilter(task).fitting(codec.decode(codec.encode([("", "3")])).rows) == ([("", "3")], [])
+
+
+@pytest.mark.parametrize("cells", [('a, "b', " c"), ("x\ny", "v\rw"), ("x\r\ny", "```"), ("```csv", "z")])
+def test_awkward_categories_survive_the_wire(cells: tuple[str, str]) -> None:
+    codec = CsvCodec(TableSchema.infer(pd.DataFrame({"a": [cells[0], "plain"], "b": [cells[1], "plain"]})))
+    assert codec.decode(codec.encode([cells])) == ((cells,), ())

@@ -89,3 +89,14 @@ def test_json_schema_of_a_narrowed_column_allows_its_value_alone(codec: JsonCode
     assert isinstance(job, CategoricalColumn)
     validator = Draft202012Validator(codec.json_schema(1, {"job": job.fixed_to("clerk")}))
     assert [validator.is_valid({"rows": [{"job": job, "age": 30}]}) for job in ("clerk", "cook")] == [True, False]
+
+
+def test_backticks_in_a_category_open_no_code_fence() -> None:
+    codec = JsonCodec(TableSchema.infer(pd.DataFrame({"a": ["```x", "y"]})))
+    assert codec.decode(codec.encode([("```x",), ("y",)])).rows == (("```x",), ("y",))
+
+
+def test_json_schema_allows_a_bound_that_binary_fractions_miss() -> None:
+    schema = TableSchema.infer(pd.DataFrame({"x": [0.3, 0.5, 0.7]}))
+    assert schema["x"].model_dump()["minimum"] > 0.3
+    Draft202012Validator(JsonCodec(schema).json_schema(1)).validate({"rows": [{"x": 0.3}]})
