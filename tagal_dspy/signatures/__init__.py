@@ -4,13 +4,14 @@ from tagal_dspy.signatures.adapters import ContinuationAdapter, RowsChatAdapter,
 from tagal_dspy.signatures.critique import CritiqueRows, critique_text
 from tagal_dspy.signatures.generation import GenerateRows, only_rows_with
 from tagal_dspy.signatures.summary import FEW_SHOT_SLOT, SummarizeTurns, conversation_text, with_few_shots_below
-from tagal_dspy.signatures.types import CritiquePoint, Table
+from tagal_dspy.signatures.types import CritiquePoint, Discrepancy, Table
 
 __all__ = [
     "FEW_SHOT_SLOT",
     "ContinuationAdapter",
     "CritiquePoint",
     "CritiqueRows",
+    "Discrepancy",
     "GenerateRows",
     "RowsChatAdapter",
     "SummarizeTurns",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import dspy
 import pydantic
@@ -71,3 +71,16 @@ class CritiquePoint(pydantic.BaseModel):
     problem: str = pydantic.Field(description="what is wrong")
     evidence: str = pydantic.Field(default="", description="what in the rows shows it")
     recommendation: str = pydantic.Field(default="", description="what to do differently")
+
+
+class Discrepancy(pydantic.BaseModel):
+    """One measured difference between generated rows and real ones, in words and numbers."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    kind: Literal["share", "level", "stuck", "missing", "pair", "target", "duplicates", "collisions", "rejects"]
+    columns: tuple[str, ...]
+    text: str = pydantic.Field(description="what differs, with the numbers")
+    surprise: float = pydantic.Field(description="-log10 of the chance to see this in as many real rows")
+    value: str | None = pydantic.Field(default=None, description="the category or value concerned")
+    excess: float = pydantic.Field(default=0.0, description="share in the generated rows minus share in the real ones")

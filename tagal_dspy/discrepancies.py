@@ -1,0 +1,305 @@
+"""What is measurably wrong with generated rows: columns, relations, repetitions, ranked by how surprising they are.
+
+Everything is compared at the number of rows there are: a difference counts when as many real rows would hardly ever
+show it (two-sample exact or chi-squared tests, corrected for how many differences were looked for), so that twenty
+rows raise no false alarms.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from scipy import stats
+
+from tagal_dspy.schema import NumericalColumn, Reject, Row
+from tagal_dspy.signatures import Discrepancy
+from tagal_dspy.task import TableTask
+
+ALARM = 0.01
+"""Chance of any false alarm among all differences that are looked for."""
+
+MAX_LEVELS = 6
+"""Categories of a column that count one by one in pairs; rarer ones count together."""
+
+N_FITTING_STEPS = 20
+REJECTED_SHARE = 0.1
+"""Share of rejected rows from which a reason is worth a word."""
+
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def measure(
+    task: TableTask, rows: Sequence[Row], rejects: Sequence[Reject] = (), limit: int | None = None
+) -> list[Discrepancy]:
+    """The differences between rows and the training rows of a task.
+
+    Args:
+        task: whose training rows are the real side.
+        rows: generated rows, canonical.
+        rejects: rows rejected on the way.
+        limit: how many to return; all where None.
+
+    Returns:
+        The most surprising difference first; empty for no rows, and nearly always for real rows.
+    """
+    if not rows:
+        return _reject_shares(rejects, 0)[:limit]
+    profile = _profile(task)
+    cells = profile.coded(rows)
+    found = [*_margins(profile, rows, cells), *_pairs(profile, cells), *_repetitions(task, profile, rows)]
+    n_tests = profile.n_tests
+    alarms = [each for each in found if each.surprise > np.log10(n_tests / ALARM)]
+    alarms.sort(key=lambda each: -each.surprise)
+    return [*alarms, *_reject_shares(rejects, len(rows))][:limit]
+
+
+class _Levels(NamedTuple):
+    """How the cells of one column are coded: 0 is missing, then bins or categories, the last for all others."""
+
+    name: str
+    cuts: Floats | None
+    codes: dict[str, int]
+    n_levels: int
+
+    def coded(self, texts: Sequence[str | None]) -> Ints:
+        if self.cuts is None:
+            other = self.n_levels - 1
+            return np.array([0 if text is None else self.codes.get(text, other) for text in texts], dtype=np.int64)
+        numbers = np.array([np.nan if text is None else float(text) for text in texts])
+        return np.where(np.isnan(numbers), 0, 1 + np.searchsorted(self.cuts, numbers, side="left"))
+
+
+class _Profile:
+    """What is needed of the real rows, computed once for each task."""
+
+    def __init__(self, task: TableTask) -> None:
+        self.schema = task.schema
+        self.rows = task.train_rows
+        self.columns = list(zip(*self.rows, strict=True))
+        self.counts = [Counter(texts) for texts in self.columns]
+        self.levels = [self._levels(place) for place in range(len(self.columns))]
+        self.offsets = np.cumsum([0, *(each.n_levels for each in self.levels)])
+        self.tables = self.crossed(self.coded(self.rows))
+        self.multiplicities = np.array(list(Counter(self.rows).values()))
+        known = set(self.rows)
+        self.n_validation = len(task.validation)
+        self.n_known = sum(row in known for row in task.schema.to_rows(task.validation))
+        n_columns = len(self.columns)
+        self.n_tests = sum(each.n_levels for each in self.levels) + n_columns + n_columns * (n_columns - 1) // 2 + 2
+
+    def _levels(self, place: int) -> _Levels:
+        column = self.schema.columns[place]
+        if isinstance(column, NumericalColumn):
+            numbers = np.array([float(text) for text in self.columns[place] if text is not None])
+            cuts = np.unique(np.quantile(numbers, [0.25, 0.5, 0.75], method="lower")) if len(numbers) else np.empty(0)
+            cuts = cuts[cuts < numbers.max()] if len(numbers) else cuts
+            return _Levels(column.name, cuts, {}, len(cuts) + 2)
+        frequent = [text for text, _ in self.counts[place].most_common() if text is not None][:MAX_LEVELS]
+        return _Levels(column.name, None, {text: i for i, text in enumerate(frequent, start=1)}, len(frequent) + 2)
+
+    def coded(self, rows: Sequence[Row]) -> Ints:
+        """Rows by columns, as levels."""
+        return np.stack(
+            [levels.coded(texts) for levels, texts in zip(self.levels, zip(*rows, strict=True), strict=True)], 1
+        )
+
+    def crossed(self, cells: Ints) -> Floats:
+        """How often each level of each column comes together with each level of each other, as one matrix."""
+        hot = np.zeros((len(cells), self.offsets[-1]))
+        hot[np.arange(len(cells))[:, None], cells + self.offsets[:-1]] = 1.0
+        return np.asarray(hot.T @ hot)
+
+
+_profiles: WeakKeyDictionary[TableTask, _Profile] = WeakKeyDictionary()
+
+
+def _profile(task: TableTask) -> _Profile:
+    if task not in _profiles:
+        _profiles[task] = _Profile(task)
+    return _profiles[task]
+
+
+def _surprise(k: Any, n: int, real_k: Any, real_n: int) -> Floats:
+    """-log10 of the two-sided chance that k of n and real_k of real_n come from one population (hypergeometric)."""
+    k, real_k = np.asarray(k), np.asarray(real_k)
+    population, marked = n + real_n, k + real_k
+    above = stats.hypergeom.logsf(k - 1, population, marked, n)
+    below = stats.hypergeom.logcdf(k, population, marked, n)
+    return np.asarray(np.maximum(0.0, -(np.minimum(above, below) + np.log(2)) / np.log(10)))
+
+
+def _margins(profile: _Profile, rows: Sequence[Row], cells: Ints) -> list[Discrepancy]:
+    found = []
+    n, real_n = len(rows), len(profile.rows)
+    for place, (levels, texts) in enumerate(zip(profile.levels, zip(*rows, strict=True), strict=True)):
+        real, counts = profile.counts[place], Counter(texts)
+        found.append(_missing(levels.name, counts[None], n, real[None], real_n))
+        if levels.cuts is None:
+            found += _shares(levels.name, counts, n, real, real_n)
+        else:
+            found += [_below(profile, place, cells[:, place], cut) for cut in range(len(levels.cuts))]
+            found += _stuck(levels.name, counts, n, real, real_n)
+    return [each for each in found if each is not None]
+
+
+def _shares(name: str, counts: Counter[Any], n: int, real: Counter[Any], real_n: int) -> list[Discrepancy]:
+    values = [value for value in counts | real if value is not None]
+    k, real_k = np.array([counts[v] for v in values]), np.array([real[v] for v in values])
+    surprises = _surprise(k, n, real_k, real_n)
+    return [
+        _share("share", name, value, k[i] / n, real_k[i] / real_n, float(surprises[i]))
+        for i, value in enumerate(values)
+    ]
+
+
+def _share(kind: Any, name: str, value: str, share: float, real_share: float, surprise: float) -> Discrepancy:
+    text = f'"{name}" is {value} in {_percent(share)} of the rows, {_percent(real_share)} in the real table'
+    return Discrepancy(
+        kind=kind, columns=(name,), text=text, surprise=surprise, value=value, excess=float(share - real_share)
+    )
+
+
+def _stuck(name: str, counts: Counter[Any], n: int, real: Counter[Any], real_n: int) -> list[Discrepancy]:
+    value, k = max(((v, c) for v, c in counts.items() if v is not None), key=lambda each: each[1], default=(None, 0))
+    if value is None or k / n <= real[value] / real_n:
+        return []
+    surprise = float(_surprise(k, n, real[value], real_n))
+    # Any of the values could have been the most frequent one.
+    surprise -= float(np.log10(max(1, len(counts))))
+    return [_share("stuck", name, value, k / n, real[value] / real_n, surprise)]
+
+
+def _missing(name: str, k: int, n: int, real_k: int, real_n: int) -> Discrepancy:
+    text = f'"{name}" is missing in {_percent(k / n)} of the rows, {_percent(real_k / real_n)} in the real table'
+    surprise = float(_surprise(k, n, real_k, real_n))
+    return Discrepancy(kind="missing", columns=(name,), text=text, surprise=surprise, excess=k / n - real_k / real_n)
+
+
+def _below(profile: _Profile, place: int, codes: Ints, cut: int) -> Discrepancy | None:
+    column, levels = profile.schema.columns[place], profile.levels[place]
+    if not isinstance(column, NumericalColumn) or levels.cuts is None:
+        return None
+    start = profile.offsets[place]
+    real_bins = np.diag(profile.tables)[start : start + levels.n_levels]
+    n, real_n = int((codes > 0).sum()), int(real_bins[1:].sum())
+    if n == 0 or real_n == 0:
+        return None
+    k, real_k = int(((codes > 0) & (codes <= cut + 1)).sum()), int(real_bins[1 : cut + 2].sum())
+    limit = column.text(float(levels.cuts[cut]))
+    text = f'"{column.name}" is at most {limit} in {_percent(k / n)} of the rows, {_percent(real_k / real_n)} in the real table'
+    surprise = float(_surprise(k, n, real_k, real_n))
+    return Discrepancy(
+        kind="level", columns=(column.name,), text=text, surprise=surprise, value=limit, excess=k / n - real_k / real_n
+    )
+
+
+def _pairs(profile: _Profile, cells: Ints) -> list[Discrepancy]:
+    """Relations: each pair's counts against the real relation brought to the same margins."""
+    tables, n, real_n = profile.crossed(cells), len(cells), len(profile.rows)
+    n_columns, width = len(profile.levels), max(each.n_levels for each in profile.levels)
+    places = [(a, b) for a in range(n_columns) for b in range(a + 1, n_columns)]
+    observed, real = (
+        (np.stack([_block(profile, t, a, b, width) for a, b in places]) for t in (tables, profile.tables))
+        if places
+        else (np.zeros((0, 1, 1)),) * 2
+    )
+    expected = _fitted(real, observed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = np.where(expected > 0, (observed - expected) ** 2 / (expected + 0.5), 0.0)
+    freedom = np.maximum(1, ((observed.sum(2) > 0).sum(1) - 1) * ((observed.sum(1) > 0).sum(1) - 1))
+    surprises = -stats.chi2.logsf(parts.sum((1, 2)) / (1 + n / real_n), freedom) / np.log(10)
+    target = profile.schema.target
+    found = []
+    for i, (a, b) in enumerate(places):
+        names = (profile.levels[a].name, profile.levels[b].name)
+        x, y = np.unravel_index(np.argmax(parts[i]), parts[i].shape)
+        where = f"{_level(profile, a, int(x))} together with {_level(profile, b, int(y))}"
+        text = f"{where} in {_percent(observed[i, x, y] / n)} of the rows; the real relation would give {_percent(expected[i, x, y] / n)}"
+        kind: Any = "target" if target in names else "pair"
+        excess = float((observed[i, x, y] - expected[i, x, y]) / n)
+        found.append(Discrepancy(kind=kind, columns=names, text=text, surprise=float(surprises[i]), excess=excess))
+    return found
+
+
+def _block(profile: _Profile, tables: Floats, a: int, b: int, width: int) -> Floats:
+    block = np.zeros((width, width))
+    rows, columns = profile.levels[a].n_levels, profile.levels[b].n_levels
+    i, j = profile.offsets[a], profile.offsets[b]
+    block[:rows, :columns] = tables[i : i + rows, j : j + columns]
+    return block
+
+
+def _fitted(real: Floats, observed: Floats) -> Floats:
+    """The real tables brought to the observed margins (iterative proportional fitting)."""
+    margins_x, margins_y = observed.sum(2), observed.sum(1)
+    fitted = real + 0.5 * (margins_x[:, :, None] > 0) * (margins_y[:, None, :] > 0)
+    for _ in range(N_FITTING_STEPS):
+        for axis, margin in ((2, margins_x[:, :, None]), (1, margins_y[:, None, :])):
+            total = fitted.sum(axis, keepdims=True)
+            fitted = fitted * np.divide(margin, total, out=np.zeros_like(total), where=total > 0)
+    return fitted
+
+
+def _level(profile: _Profile, place: int, level: int) -> str:
+    column, levels = profile.schema.columns[place], profile.levels[place]
+    if level == 0:
+        return f'"{column.name}" missing'
+    if levels.cuts is None:
+        value = next((text for text, code in levels.codes.items() if code == level), "some rarer value")
+        return f'"{column.name}" {value}'
+    if not isinstance(column, NumericalColumn):
+        return f'"{column.name}"'
+    low = f" above {column.text(float(levels.cuts[level - 2]))}" if level >= 2 else ""
+    high = f" up to {column.text(float(levels.cuts[level - 1]))}" if level - 1 < len(levels.cuts) else ""
+    return f'"{column.name}"{low}{high}'
+
+
+def _repetitions(task: TableTask, profile: _Profile, rows: Sequence[Row]) -> list[Discrepancy]:
+    n, real_n = len(rows), len(profile.rows)
+    n_duplicates = n - len(set(rows))
+    # Of a real row that stands m times in the table, a sample of n holds none with a known chance.
+    none = stats.hypergeom.pmf(0, real_n, profile.multiplicities, min(n, real_n))
+    usual = max(min(n, real_n) - float((1 - none).sum()), 0.0)
+    duplicates = Discrepancy(
+        kind="duplicates",
+        columns=(),
+        text=f"{_percent(n_duplicates / n)} of the rows repeat another one; as many real rows would have {_percent(usual / n)}",
+        surprise=float(-stats.poisson.logsf(n_duplicates - 1, usual + 0.5) / np.log(10)),
+        excess=(n_duplicates - usual) / n,
+    )
+    known = set(profile.rows)
+    n_collisions = sum(row in known for row in rows)
+    usual_share = (profile.n_known + 0.5) / (profile.n_validation + 1)
+    collisions = Discrepancy(
+        kind="collisions",
+        columns=(),
+        text=f"{_percent(n_collisions / n)} of the rows are copies of real ones; of new real rows it would be {_percent(usual_share)}",
+        surprise=float(-stats.binom.logsf(n_collisions - 1, n, usual_share) / np.log(10)),
+        excess=n_collisions / n - usual_share,
+    )
+    return [duplicates, collisions]
+
+
+def _reject_shares(rejects: Sequence[Reject], n_rows: int) -> list[Discrepancy]:
+    total = len(rejects) + n_rows
+    return [
+        Discrepancy(
+            kind="rejects",
+            columns=(),
+            text=f"{count} of {total} rows were rejected: {reason}, e.g. {next(r.detail for r in rejects if r.reason == reason)}",
+            surprise=0.0,
+            value=reason,
+            excess=count / total,
+        )
+        for reason, count in Counter(reject.reason for reject in rejects).most_common()
+        if count >= REJECTED_SHARE * total
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.0f} %" if share in (0, 1) or 0.095 <= share <= 0.99 else f"{share * 100:.1f} %"
