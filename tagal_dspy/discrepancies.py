@@ -19,8 +19,9 @@ from tagal_dspy.schema import NumericalColumn, Reject, Row
 from tagal_dspy.signatures import Discrepancy
 from tagal_dspy.task import TableTask
 
-ALARM = 0.01
-"""Chance of any false alarm among all differences that are looked for."""
+ALARM = 0.05
+"""Chance of any false alarm among all differences that are looked for. Shares of the classes, relations with the
+target, and everything else have a third of it each: there are few of the first two, and they matter most."""
 
 MAX_LEVELS = 6
 """Categories of a column that count one by one in pairs; rarer ones count together."""
@@ -52,8 +53,7 @@ def measure(
     profile = _profile(task)
     cells = profile.coded(rows)
     found = [*_margins(profile, rows, cells), *_pairs(profile, cells), *_repetitions(task, profile, rows)]
-    n_tests = profile.n_tests
-    alarms = [each for each in found if each.surprise > np.log10(n_tests / ALARM)]
+    alarms = [each for each in found if each.surprise > profile.threshold(each)]
     alarms.sort(key=lambda each: -each.surprise)
     return [*alarms, *_reject_shares(rejects, len(rows))][:limit]
 
@@ -85,12 +85,22 @@ class _Profile:
         self.levels = [self._levels(place) for place in range(len(self.columns))]
         self.offsets = np.cumsum([0, *(each.n_levels for each in self.levels)])
         self.tables = self.crossed(self.coded(self.rows))
-        self.multiplicities = np.array(list(Counter(self.rows).values()))
+        self.multiplicities = Counter(Counter(self.rows).values())
         known = set(self.rows)
         self.n_validation = len(task.validation)
         self.n_known = sum(row in known for row in task.schema.to_rows(task.validation))
         n_columns = len(self.columns)
         self.n_tests = sum(each.n_levels for each in self.levels) + n_columns + n_columns * (n_columns - 1) // 2 + 2
+
+    def threshold(self, found: Discrepancy) -> float:
+        """From which surprise on a difference is none that chance would bring."""
+        if found.kind == "target":
+            n_tests = len(self.columns) - 1
+        elif found.columns == (self.schema.target,):
+            n_tests = len(self.schema.classes) or len(self.levels)
+        else:
+            n_tests = self.n_tests
+        return float(np.log10(3 * n_tests / ALARM))
 
     def _levels(self, place: int) -> _Levels:
         column = self.schema.columns[place]
@@ -128,13 +138,17 @@ def _surprise(k: Any, n: int, real_k: Any, real_n: int) -> Floats:
     """-log10 of the two-sided chance that k of n and real_k of real_n come from one population (hypergeometric)."""
     k, real_k = np.asarray(k), np.asarray(real_k)
     population, marked = n + real_n, k + real_k
-    above = stats.hypergeom.logsf(k - 1, population, marked, n)
-    below = stats.hypergeom.logcdf(k, population, marked, n)
-    return np.asarray(np.maximum(0.0, -(np.minimum(above, below) + np.log(2)) / np.log(10)))
+    above = stats.hypergeom.sf(k - 1, population, marked, n)
+    below = stats.hypergeom.cdf(k, population, marked, n)
+    return _surprise_of(2 * np.minimum(above, below))
+
+
+def _surprise_of(chance: Any) -> Floats:
+    return np.asarray(-np.log10(np.clip(chance, 1e-300, 1.0)))
 
 
 def _margins(profile: _Profile, rows: Sequence[Row], cells: Ints) -> list[Discrepancy]:
-    found = []
+    found: list[Discrepancy | None] = []
     n, real_n = len(rows), len(profile.rows)
     for place, (levels, texts) in enumerate(zip(profile.levels, zip(*rows, strict=True), strict=True)):
         real, counts = profile.counts[place], Counter(texts)
@@ -191,7 +205,8 @@ def _below(profile: _Profile, place: int, codes: Ints, cut: int) -> Discrepancy 
         return None
     k, real_k = int(((codes > 0) & (codes <= cut + 1)).sum()), int(real_bins[1 : cut + 2].sum())
     limit = column.text(float(levels.cuts[cut]))
-    text = f'"{column.name}" is at most {limit} in {_percent(k / n)} of the rows, {_percent(real_k / real_n)} in the real table'
+    shares = f"{_percent(k / n)} of the rows, {_percent(real_k / real_n)} in the real table"
+    text = f'"{column.name}" is at most {limit} in {shares}'
     surprise = float(_surprise(k, n, real_k, real_n))
     return Discrepancy(
         kind="level", columns=(column.name,), text=text, surprise=surprise, value=limit, excess=k / n - real_k / real_n
@@ -203,23 +218,24 @@ def _pairs(profile: _Profile, cells: Ints) -> list[Discrepancy]:
     tables, n, real_n = profile.crossed(cells), len(cells), len(profile.rows)
     n_columns, width = len(profile.levels), max(each.n_levels for each in profile.levels)
     places = [(a, b) for a in range(n_columns) for b in range(a + 1, n_columns)]
+    if not places:
+        return []
     observed, real = (
-        (np.stack([_block(profile, t, a, b, width) for a, b in places]) for t in (tables, profile.tables))
-        if places
-        else (np.zeros((0, 1, 1)),) * 2
+        np.stack([_block(profile, each, a, b, width) for a, b in places]) for each in (tables, profile.tables)
     )
     expected = _fitted(real, observed)
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = np.where(expected > 0, (observed - expected) ** 2 / (expected + 0.5), 0.0)
     freedom = np.maximum(1, ((observed.sum(2) > 0).sum(1) - 1) * ((observed.sum(1) > 0).sum(1) - 1))
-    surprises = -stats.chi2.logsf(parts.sum((1, 2)) / (1 + n / real_n), freedom) / np.log(10)
+    surprises = _surprise_of(stats.chi2.sf(parts.sum((1, 2)) / (1 + n / real_n), freedom))
     target = profile.schema.target
     found = []
     for i, (a, b) in enumerate(places):
         names = (profile.levels[a].name, profile.levels[b].name)
         x, y = np.unravel_index(np.argmax(parts[i]), parts[i].shape)
         where = f"{_level(profile, a, int(x))} together with {_level(profile, b, int(y))}"
-        text = f"{where} in {_percent(observed[i, x, y] / n)} of the rows; the real relation would give {_percent(expected[i, x, y] / n)}"
+        shares = [_percent(float(each[i, x, y]) / n) for each in (observed, expected)]
+        text = f"{where} in {shares[0]} of the rows; the real relation would give {shares[1]}"
         kind: Any = "target" if target in names else "pair"
         excess = float((observed[i, x, y] - expected[i, x, y]) / n)
         found.append(Discrepancy(kind=kind, columns=names, text=text, surprise=float(surprises[i]), excess=excess))
@@ -242,7 +258,7 @@ def _fitted(real: Floats, observed: Floats) -> Floats:
         for axis, margin in ((2, margins_x[:, :, None]), (1, margins_y[:, None, :])):
             total = fitted.sum(axis, keepdims=True)
             fitted = fitted * np.divide(margin, total, out=np.zeros_like(total), where=total > 0)
-    return fitted
+    return np.asarray(fitted)
 
 
 def _level(profile: _Profile, place: int, level: int) -> str:
@@ -263,13 +279,14 @@ def _repetitions(task: TableTask, profile: _Profile, rows: Sequence[Row]) -> lis
     n, real_n = len(rows), len(profile.rows)
     n_duplicates = n - len(set(rows))
     # Of a real row that stands m times in the table, a sample of n holds none with a known chance.
-    none = stats.hypergeom.pmf(0, real_n, profile.multiplicities, min(n, real_n))
-    usual = max(min(n, real_n) - float((1 - none).sum()), 0.0)
+    n_sampled, times = min(n, real_n), np.array(list(profile.multiplicities))
+    some = 1 - stats.hypergeom.pmf(0, real_n, times, n_sampled)
+    usual = max(n_sampled - float(some @ np.array(list(profile.multiplicities.values()))), 0.0)
     duplicates = Discrepancy(
         kind="duplicates",
         columns=(),
-        text=f"{_percent(n_duplicates / n)} of the rows repeat another one; as many real rows would have {_percent(usual / n)}",
-        surprise=float(-stats.poisson.logsf(n_duplicates - 1, usual + 0.5) / np.log(10)),
+        text=f"{_percent(n_duplicates / n)} of the rows repeat another one; in real rows it is {_percent(usual / n)}",
+        surprise=float(_surprise_of(stats.poisson.sf(n_duplicates - 1, usual + 0.5))),
         excess=(n_duplicates - usual) / n,
     )
     known = set(profile.rows)
@@ -278,8 +295,8 @@ def _repetitions(task: TableTask, profile: _Profile, rows: Sequence[Row]) -> lis
     collisions = Discrepancy(
         kind="collisions",
         columns=(),
-        text=f"{_percent(n_collisions / n)} of the rows are copies of real ones; of new real rows it would be {_percent(usual_share)}",
-        surprise=float(-stats.binom.logsf(n_collisions - 1, n, usual_share) / np.log(10)),
+        text=f"{_percent(n_collisions / n)} of the rows are copies of real ones; of new real rows {_percent(usual_share)}",
+        surprise=float(_surprise_of(stats.binom.sf(n_collisions - 1, n, usual_share))),
         excess=n_collisions / n - usual_share,
     )
     return [duplicates, collisions]
@@ -287,18 +304,14 @@ def _repetitions(task: TableTask, profile: _Profile, rows: Sequence[Row]) -> lis
 
 def _reject_shares(rejects: Sequence[Reject], n_rows: int) -> list[Discrepancy]:
     total = len(rejects) + n_rows
-    return [
-        Discrepancy(
-            kind="rejects",
-            columns=(),
-            text=f"{count} of {total} rows were rejected: {reason}, e.g. {next(r.detail for r in rejects if r.reason == reason)}",
-            surprise=0.0,
-            value=reason,
-            excess=count / total,
-        )
-        for reason, count in Counter(reject.reason for reject in rejects).most_common()
-        if count >= REJECTED_SHARE * total
-    ]
+    found = []
+    for reason, count in Counter(reject.reason for reject in rejects).most_common():
+        if count >= REJECTED_SHARE * total:
+            example = next(reject.detail for reject in rejects if reject.reason == reason)
+            text = f"{count} of {total} rows were rejected: {reason}, e.g. {example}"
+            each = Discrepancy(kind="rejects", columns=(), text=text, surprise=0.0, value=reason, excess=count / total)
+            found.append(each)
+    return found
 
 
 def _percent(share: float) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
 
-from tagal_dspy.schema import Row
+from tagal_dspy.schema import NumericalColumn, Row
 from tagal_dspy.task import TableTask
 
 N_BINS = 4
@@ -45,6 +46,55 @@ class StratifiedSampler:
         wanted = groups if label is None else {label: groups[label]}
         chosen = [rng.permutation(positions)[:n_shots] for positions in wanted.values()]
         return [task.train_rows[position] for position in np.concatenate(chosen)]
+
+
+class NeighbourSampler:
+    """A random row of each class and the rows most like it, in random order.
+
+    A small model writes rows like those it was shown last. Shown rows of all kinds it mixes what does not belong
+    together; shown neighbours it writes one more of them, and keeps the relations between columns.
+
+    Likeness: the sum over columns of the difference in rank (numbers) or of a half where they differ (categories).
+    """
+
+    def sample(self, task: TableTask, n_shots: int, rng: np.random.Generator, label: str | None = None) -> list[Row]:
+        """See `FewShotSampler.sample`."""
+        groups = strata(task)
+        chosen = []
+        for positions in (groups if label is None else {label: groups[label]}).values():
+            # A bounded pool keeps a draw from a million rows as fast as one from a thousand.
+            pool = rng.permutation(positions)[:MAX_POOL]
+            near = np.argsort(_distances(task, pool[0], pool), kind="stable")[:n_shots]
+            chosen.append(rng.permutation(pool[near]))
+        return [task.train_rows[position] for position in np.concatenate(chosen)]
+
+
+MAX_POOL = 2000
+"""Rows among which neighbours are looked for."""
+
+SAMPLERS: dict[str, type[FewShotSampler]] = {"stratified": StratifiedSampler, "neighbours": NeighbourSampler}
+
+_encoded: WeakKeyDictionary[TableTask, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
+
+
+def _distances(task: TableTask, position: int, pool: np.ndarray) -> np.ndarray:
+    ranks, codes = _encodings(task)
+    return np.abs(ranks[pool] - ranks[position]).sum(1) + 0.5 * (codes[pool] != codes[position]).sum(1)
+
+
+def _encodings(task: TableTask) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks in [0, 1] of the numerical columns and integer codes of the others, row by row."""
+    if task not in _encoded:
+        ranks: list[np.ndarray] = [np.zeros(len(task.train))]
+        codes: list[np.ndarray] = [np.zeros(len(task.train), dtype=int)]
+        for column in task.schema.columns:
+            values = task.train[column.name]
+            if isinstance(column, NumericalColumn):
+                ranks.append(pd.to_numeric(values).rank(pct=True).fillna(0.5).to_numpy(dtype=float))
+            else:
+                codes.append(pd.factorize(values)[0])
+        _encoded[task] = (np.stack(ranks, axis=1), np.stack(codes, axis=1))
+    return _encoded[task]
 
 
 def strata(task: TableTask) -> dict[str, np.ndarray]:

@@ -47,6 +47,9 @@ class RunSettings(BaseModel):
     draws: Literal["joint", "by-class"] = Field(
         default="joint", description="all classes in one call, or one class a call with its label fixed"
     )
+    few_shots: Literal["stratified", "neighbours"] = Field(
+        default="stratified", description="real rows shown: random ones of each class, or one and those most like it"
+    )
     shares: Literal["free", "real"] = Field(
         default="free", description="class shares as the LM writes them, or held to those of the real table"
     )
@@ -82,7 +85,8 @@ def run_settings(preset: str, style: PromptStyle = "chat", **overrides: Any) -> 
 SMALL_MODEL: dict[str, Any] = {
     "draws": "by-class",
     "n_iter": 1,
-    "n_shots": 5,
+    "few_shots": "neighbours",
+    "n_shots": 4,
     "temperature": 1.0,
     "rows_per_draw": 2,
     "rounds_ahead": 16,

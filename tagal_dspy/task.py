@@ -113,8 +113,7 @@ def find_task(task_id: str) -> TableTask:
     for task in _known.get(task_id, ()):
         return task
     raise TaskNotFoundError(
-        f"no table task {task_id!r} in this process; "
-        "make the TableTask from its table before loading what refers to it"
+        f"no table task {task_id!r} in this process; make the TableTask from its table before loading what refers to it"
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tagal_dspy.few_shot import FewShotSampler, StratifiedSampler
+from tagal_dspy.few_shot import FewShotSampler, NeighbourSampler, StratifiedSampler
 from tagal_dspy.schema import Row, SchemaOverrides
 from tagal_dspy.task import TableTask
 
@@ -79,3 +79,13 @@ class FewShotSamplerContract:
 
 class TestStratifiedSampler(FewShotSamplerContract):
     sampler = StratifiedSampler()
+
+
+class TestNeighbourSampler(FewShotSamplerContract):
+    sampler = NeighbourSampler()
+
+    def test_rows_of_a_class_are_more_alike_than_random_ones(self) -> None:
+        frame = pd.DataFrame({"x": np.arange(200.0), "y": ["a", "b"] * 100})
+        task, rng = TableTask(frame, target="y"), np.random.default_rng(0)
+        near = [float(row[0] or 0) for row in self.sampler.sample(task, 5, rng, "a")]
+        assert max(near) - min(near) < 40

@@ -15,7 +15,7 @@ import numpy as np
 
 from tagal_dspy.acceptance import Acceptance, RowFilter, apportion
 from tagal_dspy.errors import DataError, NotEnoughRowsError, ProgramError
-from tagal_dspy.few_shot import FewShotSampler, StratifiedSampler
+from tagal_dspy.few_shot import SAMPLERS, FewShotSampler
 from tagal_dspy.modules.critic import RowCritic, shown_rows
 from tagal_dspy.modules.generator import RowGenerator
 from tagal_dspy.modules.rounds import Call, Steps, arun_rounds, arun_steps, run_rounds, run_steps
@@ -99,7 +99,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         self.settings = settings or RunSettings()
         self.generator = generator or _make_generator(self.settings)
         self.critic = critic or (RowCritic() if self.settings.critic == "eye" else None)
-        self.sampler = sampler or StratifiedSampler()
+        self.sampler = sampler or SAMPLERS[self.settings.few_shots]()
 
     def forward(
         self, task: TableTask, n_rows: int, seed: int = 0, on_progress: Callable[[Progress], None] | None = None
@@ -241,6 +241,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         described = _make_generator(settings)
         for name in ("codec", "column_order", "temperature", "branch_rows"):
             setattr(self.generator, name, getattr(described, name))
+        self.sampler = SAMPLERS[settings.few_shots]()
         if settings.critic == "none":
             self.critic = None
         elif self.critic is None:
