@@ -309,8 +309,8 @@ def _reject_shares(rejects: Sequence[Reject], n_rows: int) -> list[Discrepancy]:
         if count >= REJECTED_SHARE * total:
             example = next(reject.detail for reject in rejects if reject.reason == reason)
             text = f"{count} of {total} rows were rejected: {reason}, e.g. {example}"
-            each = Discrepancy(kind="rejects", columns=(), text=text, surprise=0.0, value=reason, excess=count / total)
-            found.append(each)
+            share = count / total
+            found.append(Discrepancy(kind="rejects", columns=(), text=text, surprise=0.0, value=reason, excess=share))
     return found
 
 

@@ -79,7 +79,8 @@ _encoded: WeakKeyDictionary[TableTask, tuple[np.ndarray, np.ndarray]] = WeakKeyD
 
 def _distances(task: TableTask, position: int, pool: np.ndarray) -> np.ndarray:
     ranks, codes = _encodings(task)
-    return np.abs(ranks[pool] - ranks[position]).sum(1) + 0.5 * (codes[pool] != codes[position]).sum(1)
+    distances = np.abs(ranks[pool] - ranks[position]).sum(1) + 0.5 * (codes[pool] != codes[position]).sum(1)
+    return np.asarray(distances)
 
 
 def _encodings(task: TableTask) -> tuple[np.ndarray, np.ndarray]:
