@@ -295,7 +295,7 @@ def _repetitions(task: TableTask, profile: _Profile, rows: Sequence[Row]) -> lis
     collisions = Discrepancy(
         kind="collisions",
         columns=(),
-        text=f"{_percent(n_collisions / n)} of the rows are copies of real ones; of new real rows {_percent(usual_share)}",
+        text=f"{_percent(n_collisions / n)} of the rows copy real ones; of new real rows {_percent(usual_share)} would",
         surprise=float(_surprise_of(stats.binom.sf(n_collisions - 1, n, usual_share))),
         excess=n_collisions / n - usual_share,
     )
