@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tagal_dspy.datasets import load_dataset
     from tagal_dspy.engines import make_lm
     from tagal_dspy.errors import NotEnoughRowsError, TagalError
-    from tagal_dspy.modules import PromptRefine, ReducedLoop, RowCritic, RowGenerator, SynthLoop
+    from tagal_dspy.modules import PromptRefine, ReducedLoop, RowGenerator, SynthLoop
     from tagal_dspy.optimizers import compile_program, generation_tasks
     from tagal_dspy.schema import SchemaOverrides, TableSchema
     from tagal_dspy.settings import RunSettings, run_settings
@@ -23,7 +23,6 @@ _HOMES = {
     "NotEnoughRowsError": "errors",
     "PromptRefine": "modules",
     "ReducedLoop": "modules",
-    "RowCritic": "modules",
     "RowGenerator": "modules",
     "RunSettings": "settings",
     "SchemaOverrides": "schema",
@@ -43,7 +42,6 @@ __all__ = [
     "NotEnoughRowsError",
     "PromptRefine",
     "ReducedLoop",
-    "RowCritic",
     "RowGenerator",
     "RunSettings",
     "SchemaOverrides",

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from tagal_dspy.profile import Floats, Ints, Profile, profile_of
 from tagal_dspy.schema import NumericalColumn, Reject, Row
 from tagal_dspy.signatures import Discrepancy
 from tagal_dspy.task import TableTask
@@ -23,19 +23,18 @@ ALARM = 0.05
 """Chance of any false alarm among all differences that are looked for. Shares of the classes, relations with the
 target, and everything else have a third of it each: there are few of the first two, and they matter most."""
 
-MAX_LEVELS = 6
-"""Categories of a column that count one by one in pairs; rarer ones count together."""
-
 N_FITTING_STEPS = 20
 REJECTED_SHARE = 0.1
 """Share of rejected rows from which a reason is worth a word."""
 
-Ints = np.ndarray[Any, np.dtype[np.int64]]
-Floats = np.ndarray[Any, np.dtype[np.float64]]
-
 
 def measure(
-    task: TableTask, rows: Sequence[Row], rejects: Sequence[Reject] = (), limit: int | None = None
+    task: TableTask,
+    rows: Sequence[Row],
+    rejects: Sequence[Reject] = (),
+    *,
+    label: str | None = None,
+    limit: int | None = None,
 ) -> list[Discrepancy]:
     """The differences between rows and the training rows of a task.
 
@@ -43,6 +42,7 @@ def measure(
         task: whose training rows are the real side.
         rows: generated rows, canonical.
         rejects: rows rejected on the way.
+        label: the class that all rows were to be of; they are compared with the real rows of that class.
         limit: how many to return; all where None.
 
     Returns:
@@ -50,88 +50,24 @@ def measure(
     """
     if not rows:
         return _reject_shares(rejects, 0)[:limit]
-    profile = _profile(task)
+    profile = profile_of(task, label)
     cells = profile.coded(rows)
-    found = [*_margins(profile, rows, cells), *_pairs(profile, cells), *_repetitions(task, profile, rows)]
-    alarms = [each for each in found if each.surprise > profile.threshold(each)]
+    found = [*_margins(profile, rows, cells), *_pairs(profile, cells), *_repetitions(profile, rows)]
+    alarms = [each for each in found if each.surprise > _threshold(profile, each)]
     alarms.sort(key=lambda each: -each.surprise)
     return [*alarms, *_reject_shares(rejects, len(rows))][:limit]
 
 
-class _Levels(NamedTuple):
-    """How the cells of one column are coded: 0 is missing, then bins or categories, the last for all others."""
-
-    name: str
-    cuts: Floats | None
-    codes: dict[str, int]
-    n_levels: int
-
-    def coded(self, texts: Sequence[str | None]) -> Ints:
-        if self.cuts is None:
-            other = self.n_levels - 1
-            return np.array([0 if text is None else self.codes.get(text, other) for text in texts], dtype=np.int64)
-        numbers = np.array([np.nan if text is None else float(text) for text in texts])
-        return np.where(np.isnan(numbers), 0, 1 + np.searchsorted(self.cuts, numbers, side="left"))
-
-
-class _Profile:
-    """What is needed of the real rows, computed once for each task."""
-
-    def __init__(self, task: TableTask) -> None:
-        self.schema = task.schema
-        self.rows = task.train_rows
-        self.columns = list(zip(*self.rows, strict=True))
-        self.counts = [Counter(texts) for texts in self.columns]
-        self.levels = [self._levels(place) for place in range(len(self.columns))]
-        self.offsets = np.cumsum([0, *(each.n_levels for each in self.levels)])
-        self.tables = self.crossed(self.coded(self.rows))
-        self.multiplicities = Counter(Counter(self.rows).values())
-        known = set(self.rows)
-        self.n_validation = len(task.validation)
-        self.n_known = sum(row in known for row in task.schema.to_rows(task.validation))
-        n_columns = len(self.columns)
-        self.n_tests = sum(each.n_levels for each in self.levels) + n_columns + n_columns * (n_columns - 1) // 2 + 2
-
-    def threshold(self, found: Discrepancy) -> float:
-        """From which surprise on a difference is none that chance would bring."""
-        if found.kind == "target":
-            n_tests = len(self.columns) - 1
-        elif found.columns == (self.schema.target,):
-            n_tests = len(self.schema.classes) or len(self.levels)
-        else:
-            n_tests = self.n_tests
-        return float(np.log10(3 * n_tests / ALARM))
-
-    def _levels(self, place: int) -> _Levels:
-        column = self.schema.columns[place]
-        if isinstance(column, NumericalColumn):
-            numbers = np.array([float(text) for text in self.columns[place] if text is not None])
-            cuts = np.unique(np.quantile(numbers, [0.25, 0.5, 0.75], method="lower")) if len(numbers) else np.empty(0)
-            cuts = cuts[cuts < numbers.max()] if len(numbers) else cuts
-            return _Levels(column.name, cuts, {}, len(cuts) + 2)
-        frequent = [text for text, _ in self.counts[place].most_common() if text is not None][:MAX_LEVELS]
-        return _Levels(column.name, None, {text: i for i, text in enumerate(frequent, start=1)}, len(frequent) + 2)
-
-    def coded(self, rows: Sequence[Row]) -> Ints:
-        """Rows by columns, as levels."""
-        return np.stack(
-            [levels.coded(texts) for levels, texts in zip(self.levels, zip(*rows, strict=True), strict=True)], 1
-        )
-
-    def crossed(self, cells: Ints) -> Floats:
-        """How often each level of each column comes together with each level of each other, as one matrix."""
-        hot = np.zeros((len(cells), self.offsets[-1]))
-        hot[np.arange(len(cells))[:, None], cells + self.offsets[:-1]] = 1.0
-        return np.asarray(hot.T @ hot)
-
-
-_profiles: WeakKeyDictionary[TableTask, _Profile] = WeakKeyDictionary()
-
-
-def _profile(task: TableTask) -> _Profile:
-    if task not in _profiles:
-        _profiles[task] = _Profile(task)
-    return _profiles[task]
+def _threshold(profile: Profile, found: Discrepancy) -> float:
+    """From which surprise on a difference is none that chance would bring."""
+    n_columns = len(profile.levels)
+    if found.kind == "target":
+        n_tests = n_columns - 1
+    elif found.columns == (profile.schema.target,):
+        n_tests = len(profile.schema.classes) or n_columns
+    else:
+        n_tests = sum(each.n_levels for each in profile.levels) + n_columns + n_columns * (n_columns - 1) // 2 + 2
+    return float(np.log10(3 * n_tests / ALARM))
 
 
 def _surprise(k: Any, n: int, real_k: Any, real_n: int) -> Floats:
@@ -147,7 +83,7 @@ def _surprise_of(chance: Any) -> Floats:
     return np.asarray(-np.log10(np.clip(chance, 1e-300, 1.0)))
 
 
-def _margins(profile: _Profile, rows: Sequence[Row], cells: Ints) -> list[Discrepancy]:
+def _margins(profile: Profile, rows: Sequence[Row], cells: Ints) -> list[Discrepancy]:
     found: list[Discrepancy | None] = []
     n, real_n = len(rows), len(profile.rows)
     for place, (levels, texts) in enumerate(zip(profile.levels, zip(*rows, strict=True), strict=True)):
@@ -194,7 +130,7 @@ def _missing(name: str, k: int, n: int, real_k: int, real_n: int) -> Discrepancy
     return Discrepancy(kind="missing", columns=(name,), text=text, surprise=surprise, excess=k / n - real_k / real_n)
 
 
-def _below(profile: _Profile, place: int, codes: Ints, cut: int) -> Discrepancy | None:
+def _below(profile: Profile, place: int, codes: Ints, cut: int) -> Discrepancy | None:
     column, levels = profile.schema.columns[place], profile.levels[place]
     if not isinstance(column, NumericalColumn) or levels.cuts is None:
         return None
@@ -213,7 +149,7 @@ def _below(profile: _Profile, place: int, codes: Ints, cut: int) -> Discrepancy 
     )
 
 
-def _pairs(profile: _Profile, cells: Ints) -> list[Discrepancy]:
+def _pairs(profile: Profile, cells: Ints) -> list[Discrepancy]:
     """Relations: each pair's counts against the real relation brought to the same margins."""
     tables, n, real_n = profile.crossed(cells), len(cells), len(profile.rows)
     n_columns, width = len(profile.levels), max(each.n_levels for each in profile.levels)
@@ -242,7 +178,7 @@ def _pairs(profile: _Profile, cells: Ints) -> list[Discrepancy]:
     return found
 
 
-def _block(profile: _Profile, tables: Floats, a: int, b: int, width: int) -> Floats:
+def _block(profile: Profile, tables: Floats, a: int, b: int, width: int) -> Floats:
     block = np.zeros((width, width))
     rows, columns = profile.levels[a].n_levels, profile.levels[b].n_levels
     i, j = profile.offsets[a], profile.offsets[b]
@@ -261,7 +197,7 @@ def _fitted(real: Floats, observed: Floats) -> Floats:
     return np.asarray(fitted)
 
 
-def _level(profile: _Profile, place: int, level: int) -> str:
+def _level(profile: Profile, place: int, level: int) -> str:
     column, levels = profile.schema.columns[place], profile.levels[place]
     if level == 0:
         return f'"{column.name}" missing'
@@ -275,7 +211,7 @@ def _level(profile: _Profile, place: int, level: int) -> str:
     return f'"{column.name}"{low}{high}'
 
 
-def _repetitions(task: TableTask, profile: _Profile, rows: Sequence[Row]) -> list[Discrepancy]:
+def _repetitions(profile: Profile, rows: Sequence[Row]) -> list[Discrepancy]:
     n, real_n = len(rows), len(profile.rows)
     n_duplicates = n - len(set(rows))
     # Of a real row that stands m times in the table, a sample of n holds none with a known chance.
@@ -289,8 +225,7 @@ def _repetitions(task: TableTask, profile: _Profile, rows: Sequence[Row]) -> lis
         surprise=float(_surprise_of(stats.poisson.sf(n_duplicates - 1, usual + 0.5))),
         excess=(n_duplicates - usual) / n,
     )
-    known = set(profile.rows)
-    n_collisions = sum(row in known for row in rows)
+    n_collisions = sum(row in profile.known for row in rows)
     usual_share = (profile.n_known + 0.5) / (profile.n_validation + 1)
     collisions = Discrepancy(
         kind="collisions",

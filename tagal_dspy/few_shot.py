@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import pandas as pd
 
 from tagal_dspy.schema import NumericalColumn, Row
-from tagal_dspy.task import TableTask
+from tagal_dspy.settings import SamplerName
+from tagal_dspy.task import TableTask, strata
 
-N_BINS = 4
-"""Quantile bins of a regression target; each counts as a class."""
+Positions = np.ndarray[Any, np.dtype[np.int64]]
 
 
-class FewShotSampler(Protocol):
+class FewShotSampler(ABC):
     """Chooses real rows for a prompt.
 
     Contract: only training rows, each at most once; equal task, generator state and arguments give equal rows; where
     the table cannot supply `n_shots` rows of a class, all there are.
     """
 
-    def sample(self, task: TableTask, n_shots: int, rng: np.random.Generator, label: str | None = None) -> list[Row]:
+    def sample(
+        self,
+        task: TableTask,
+        n_shots: int,
+        rng: np.random.Generator,
+        label: str | None = None,
+        accepted: Sequence[Row] = (),
+    ) -> list[Row]:
         """Draw rows.
 
         Args:
@@ -30,26 +38,53 @@ class FewShotSampler(Protocol):
             n_shots: rows of each class (of each quantile bin for regression; altogether without a target).
             rng: the only source of randomness.
             label: draw rows of this class alone.
+            accepted: rows written so far, of that class alone where one is given.
 
         Returns:
             Canonical rows, grouped by class as in the paper.
         """
-        ...
+        groups = strata(task)
+        wanted = groups if label is None else {label: groups.get(label, np.empty(0, dtype=np.int64))}
+        chosen = [self.choose(task, places, n_shots, rng, accepted) for places in wanted.values() if len(places)]
+        return [task.train_rows[place] for place in np.concatenate(chosen)] if chosen else []
+
+    @abstractmethod
+    def choose(
+        self, task: TableTask, places: Positions, n_shots: int, rng: np.random.Generator, accepted: Sequence[Row]
+    ) -> Positions:
+        """Some of the places of the training rows of one class."""
 
 
-class StratifiedSampler:
+class StratifiedSampler(FewShotSampler):
     """The paper's sampler: `n_shots` random rows of each class, class by class (arXiv:2509.04152, section 3.1)."""
 
-    def sample(self, task: TableTask, n_shots: int, rng: np.random.Generator, label: str | None = None) -> list[Row]:
-        """See `FewShotSampler.sample`."""
-        groups = strata(task)
-        wanted = groups if label is None else {label: groups[label]}
-        chosen = [rng.permutation(positions)[:n_shots] for positions in wanted.values()]
-        return [task.train_rows[position] for position in np.concatenate(chosen)]
+    def choose(
+        self, task: TableTask, places: Positions, n_shots: int, rng: np.random.Generator, accepted: Sequence[Row]
+    ) -> Positions:
+        """Random rows."""
+        return rng.permutation(places)[:n_shots]
 
 
-class NeighbourSampler:
-    """A random row of each class and the rows most like it, in random order.
+class UniformSampler(StratifiedSampler):
+    """Random rows whatever their class, as many as the stratified sampler would show."""
+
+    def sample(
+        self,
+        task: TableTask,
+        n_shots: int,
+        rng: np.random.Generator,
+        label: str | None = None,
+        accepted: Sequence[Row] = (),
+    ) -> list[Row]:
+        """See `FewShotSampler.sample`; with a label, rows of that class."""
+        if label is not None:
+            return super().sample(task, n_shots, rng, label, accepted)
+        n_rows = n_shots * len(strata(task))
+        return [task.train_rows[place] for place in rng.permutation(len(task.train_rows))[:n_rows]]
+
+
+class NeighbourSampler(FewShotSampler):
+    """A random row and the rows most like it, in random order.
 
     A small model writes rows like those it was shown last. Shown rows of all kinds it mixes what does not belong
     together; shown neighbours it writes one more of them, and keeps the relations between columns.
@@ -57,59 +92,117 @@ class NeighbourSampler:
     Likeness: the sum over columns of the difference in rank (numbers) or of a half where they differ (categories).
     """
 
-    def sample(self, task: TableTask, n_shots: int, rng: np.random.Generator, label: str | None = None) -> list[Row]:
-        """See `FewShotSampler.sample`."""
-        groups = strata(task)
-        chosen = []
-        for positions in (groups if label is None else {label: groups[label]}).values():
-            # A bounded pool keeps a draw from a million rows as fast as one from a thousand.
-            pool = rng.permutation(positions)[:MAX_POOL]
-            near = np.argsort(_distances(task, pool[0], pool), kind="stable")[:n_shots]
-            chosen.append(rng.permutation(pool[near]))
-        return [task.train_rows[position] for position in np.concatenate(chosen)]
+    def choose(
+        self, task: TableTask, places: Positions, n_shots: int, rng: np.random.Generator, accepted: Sequence[Row]
+    ) -> Positions:
+        """The neighbours of an anchor."""
+        # A bounded pool keeps a draw from a million rows as fast as one from a thousand.
+        pool = rng.permutation(places)[:MAX_POOL]
+        anchor = self.anchor(task, pool, accepted)
+        near = np.argsort(encoding_of(task).distances(pool, pool[anchor]), kind="stable")[:n_shots]
+        return rng.permutation(pool[near])
+
+    def anchor(self, task: TableTask, pool: Positions, accepted: Sequence[Row]) -> int:
+        """The place in a shuffled pool of the row whose neighbours are shown."""
+        return 0
+
+
+class ResidualSampler(NeighbourSampler):
+    """Neighbours of the real row that the accepted rows cover least (after TabGen-ICL, arXiv:2502.16414).
+
+    Every accepted row covers the real row most like it; shown are the neighbours of one that is covered least often,
+    so that what is under-represented is written next.
+    """
+
+    def anchor(self, task: TableTask, pool: Positions, accepted: Sequence[Row]) -> int:
+        """The first of the rows covered least."""
+        covered = np.zeros(len(pool))
+        encoding = encoding_of(task)
+        for row in accepted[-MAX_ACCEPTED:]:
+            covered[np.argmin(encoding.distances_to(pool, row))] += 1
+        return int(np.argmin(covered))
+
+
+class CoresetSampler(FewShotSampler):
+    """Rows that are as unlike each other as can be: each next one is farthest from those chosen (k-center, greedy)."""
+
+    def choose(
+        self, task: TableTask, places: Positions, n_shots: int, rng: np.random.Generator, accepted: Sequence[Row]
+    ) -> Positions:
+        """A random row, then the farthest ones."""
+        pool, encoding = rng.permutation(places)[:MAX_POOL], encoding_of(task)
+        chosen = [0]
+        nearest = encoding.distances(pool, pool[0])
+        while len(chosen) < min(n_shots, len(pool)):
+            nearest[chosen] = -1.0
+            chosen.append(int(np.argmax(nearest)))
+            nearest = np.minimum(nearest, encoding.distances(pool, pool[chosen[-1]]))
+        return pool[chosen]
 
 
 MAX_POOL = 2000
 """Rows among which neighbours are looked for."""
 
-SAMPLERS: dict[str, type[FewShotSampler]] = {"stratified": StratifiedSampler, "neighbours": NeighbourSampler}
+MAX_ACCEPTED = 500
+"""Accepted rows that count as covering; older ones are forgotten."""
 
-_encoded: WeakKeyDictionary[TableTask, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
-
-
-def _distances(task: TableTask, position: int, pool: np.ndarray) -> np.ndarray:
-    ranks, codes = _encodings(task)
-    distances = np.abs(ranks[pool] - ranks[position]).sum(1) + 0.5 * (codes[pool] != codes[position]).sum(1)
-    return np.asarray(distances)
-
-
-def _encodings(task: TableTask) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks in [0, 1] of the numerical columns and integer codes of the others, row by row."""
-    if task not in _encoded:
-        ranks: list[np.ndarray] = [np.zeros(len(task.train))]
-        codes: list[np.ndarray] = [np.zeros(len(task.train), dtype=int)]
-        for column in task.schema.columns:
-            values = task.train[column.name]
-            if isinstance(column, NumericalColumn):
-                ranks.append(pd.to_numeric(values).rank(pct=True).fillna(0.5).to_numpy(dtype=float))
-            else:
-                codes.append(pd.factorize(values)[0])
-        _encoded[task] = (np.stack(ranks, axis=1), np.stack(codes, axis=1))
-    return _encoded[task]
+SAMPLERS: dict[SamplerName, type[FewShotSampler]] = {
+    "stratified": StratifiedSampler,
+    "uniform": UniformSampler,
+    "neighbours": NeighbourSampler,
+    "residual": ResidualSampler,
+    "coreset": CoresetSampler,
+}
 
 
-def strata(task: TableTask) -> dict[str, np.ndarray]:
-    """Positions of the training rows of each class or quantile bin, in the classes' order."""
-    schema = task.schema
-    if schema.target is None:
-        return {"all": np.arange(len(task.train))}
-    if schema.classes:
-        place = schema.names.index(schema.target)
-        labels = np.array([row[place] for row in task.train_rows], dtype=object)
-        return {label: np.flatnonzero(labels == label) for label in schema.classes if (labels == label).any()}
-    values = pd.to_numeric(task.train[schema.target])
-    bins = pd.qcut(values, N_BINS, labels=False, duplicates="drop").to_numpy()
-    return {f"bin {number}": np.flatnonzero(bins == number) for number in np.unique(bins)}
+class _Encoding:
+    """The training rows of a task as ranks in [0, 1] and integer codes, for distances."""
+
+    def __init__(self, task: TableTask) -> None:
+        columns = list(zip(*task.train_rows, strict=True))
+        self._numbers = [i for i, each in enumerate(task.schema.columns) if isinstance(each, NumericalColumn)]
+        self._others = [i for i in range(len(columns)) if i not in self._numbers]
+        self._sorted = [np.sort(_floats(columns[i])) for i in self._numbers]
+        self._codes = [{text: code for code, text in enumerate(dict.fromkeys(columns[i]))} for i in self._others]
+        self._ranks, self._levels = self._encoded(columns)
+
+    def _encoded(self, columns: Sequence[Sequence[str | None]]) -> tuple[np.ndarray, np.ndarray]:
+        n_rows = len(columns[0])
+        ranks, levels = np.zeros((n_rows, len(self._numbers))), np.zeros((n_rows, len(self._others)), dtype=np.int64)
+        for at, (place, values) in enumerate(zip(self._numbers, self._sorted, strict=True)):
+            numbers = _floats(columns[place])
+            rank = np.searchsorted(values, numbers) + np.searchsorted(values, numbers, side="right")
+            ranks[:, at] = np.where(np.isnan(numbers), 0.5, rank / 2 / len(values))
+        for at, (place, codes) in enumerate(zip(self._others, self._codes, strict=True)):
+            levels[:, at] = [codes.get(text, -1) for text in columns[place]]
+        return ranks, levels
+
+    def distances(self, pool: Positions, place: int) -> np.ndarray:
+        """From each row of the pool to a training row."""
+        return self._between(pool, self._ranks[place], self._levels[place])
+
+    def distances_to(self, pool: Positions, row: Row) -> np.ndarray:
+        """From each row of the pool to any row."""
+        ranks, levels = self._encoded([(cell,) for cell in row])
+        return self._between(pool, ranks[0], levels[0])
+
+    def _between(self, pool: Positions, ranks: np.ndarray, levels: np.ndarray) -> np.ndarray:
+        differs = (self._levels[pool] != levels).sum(1)
+        return np.asarray(np.abs(self._ranks[pool] - ranks).sum(1) + 0.5 * differs)
+
+
+_encodings: WeakKeyDictionary[TableTask, _Encoding] = WeakKeyDictionary()
+
+
+def encoding_of(task: TableTask) -> _Encoding:
+    """The encoding of a task's training rows, made once."""
+    if task not in _encodings:
+        _encodings[task] = _Encoding(task)
+    return _encodings[task]
+
+
+def _floats(texts: Sequence[str | None]) -> np.ndarray:
+    return np.array([np.nan if text is None else float(text) for text in texts])
 
 
 def scarce_strata(task: TableTask, n_shots: int) -> dict[str, int]:

@@ -19,6 +19,8 @@ Method = Literal["synth-loop", "reduced-loop", "prompt-refine"]
 Preset = Literal["paper", "grounded"]
 CodecName = Literal["csv", "json", "sentence"]
 ColumnOrder = Literal["original", "categorical-first", "numerical-first", "target-first"]
+CriticName = Literal["eye", "grounded", "measured", "human", "none"]
+SamplerName = Literal["stratified", "uniform", "neighbours", "residual", "coreset"]
 PromptStyle = Literal["chat", "continuation"]
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -47,9 +49,7 @@ class RunSettings(BaseModel):
     draws: Literal["joint", "by-class"] = Field(
         default="joint", description="all classes in one call, or one class a call with its label fixed"
     )
-    few_shots: Literal["stratified", "neighbours"] = Field(
-        default="stratified", description="real rows shown: random ones of each class, or one and those most like it"
-    )
+    few_shots: SamplerName = Field(default="stratified", description="how the real rows that are shown are chosen")
     shares: Literal["free", "real"] = Field(
         default="free", description="class shares as the LM writes them, or held to those of the real table"
     )
@@ -57,7 +57,14 @@ class RunSettings(BaseModel):
         default="valid", description="rows that fit the schema, or also within range, new and unlike real rows"
     )
     rounds_ahead: int = Field(default=8, ge=1, le=256, description="rounds that start before earlier ones are done")
-    critic: Literal["eye", "none"] = Field(default="eye", description="who criticises the rows of a turn")
+    critic: CriticName = Field(default="eye", description="who criticises the rows of a turn")
+    keep: Literal["best", "last"] = Field(default="last", description="which turn of a conversation is kept")
+    steering: Literal["none", "grammar"] = Field(
+        default="none", description="values accepted too often already cannot be written (engines with a grammar)"
+    )
+    curation: Literal["none", "labels"] = Field(
+        default="none", description="reject rows whose label the real rows contradict"
+    )
 
 
 def run_settings(preset: str, style: PromptStyle = "chat", **overrides: Any) -> RunSettings:
@@ -76,7 +83,7 @@ def run_settings(preset: str, style: PromptStyle = "chat", **overrides: Any) -> 
         raise SettingsError(f"preset {preset!r} is unknown; use 'grounded' or 'paper'")
     defaults: dict[str, Any] = {"preset": preset}
     if preset == "grounded":
-        defaults |= {"shares": "real", "strictness": "strict"}
+        defaults |= {"shares": "real", "strictness": "strict", "critic": "grounded", "keep": "best"}
         if style == "continuation":
             defaults |= SMALL_MODEL
     return validated(RunSettings, defaults | overrides)
@@ -91,6 +98,7 @@ SMALL_MODEL: dict[str, Any] = {
     "rows_per_draw": 2,
     "rounds_ahead": 16,
     "critic": "none",
+    "steering": "grammar",
 }
 
 

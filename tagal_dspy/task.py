@@ -17,6 +17,9 @@ from tagal_dspy.errors import DataError, TaskNotFoundError
 from tagal_dspy.schema import Row, SchemaOverrides, TableSchema
 
 TEST_SHARE = 0.2
+N_BINS = 4
+"""Quantile bins of a regression target; each counts as a class."""
+
 VALIDATION_SHARE = 0.2
 """Of the rows that are not test rows."""
 
@@ -126,3 +129,17 @@ def _stratified(frame: pd.DataFrame, schema: TableSchema, share: float, seed: in
         n_held = min(round(share * len(positions)), len(positions) - 1)
         held_out.iloc[rng.permutation(positions)[:n_held]] = True
     return held_out
+
+
+def strata(task: TableTask) -> dict[str, np.ndarray]:
+    """Positions of the training rows of each class or quantile bin, in the classes' order."""
+    schema = task.schema
+    if schema.target is None:
+        return {"all": np.arange(len(task.train))}
+    if schema.classes:
+        place = schema.names.index(schema.target)
+        labels = np.array([row[place] for row in task.train_rows], dtype=object)
+        return {label: np.flatnonzero(labels == label) for label in schema.classes if (labels == label).any()}
+    values = pd.to_numeric(task.train[schema.target])
+    bins = pd.qcut(values, N_BINS, labels=False, duplicates="drop").to_numpy()
+    return {f"bin {number}": np.flatnonzero(bins == number) for number in np.unique(bins)}

@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tagal_dspy.few_shot import FewShotSampler, NeighbourSampler, StratifiedSampler
+from tagal_dspy.few_shot import (
+    CoresetSampler,
+    FewShotSampler,
+    NeighbourSampler,
+    ResidualSampler,
+    StratifiedSampler,
+    UniformSampler,
+)
 from tagal_dspy.schema import Row, SchemaOverrides
 from tagal_dspy.task import TableTask
 
@@ -45,9 +52,6 @@ class FewShotSamplerContract:
     def test_other_generators_draw_other_rows(self, task: TableTask) -> None:
         assert self.draw(task, seed=7) != self.draw(task, seed=8)
 
-    def test_every_class_has_as_many_rows_as_asked(self) -> None:
-        assert Counter(row[-1] for row in self.draw(CLASSES, n_shots=4)) == {"a": 4, "b": 4, "c": 4}
-
     def test_label_draws_rows_of_that_class_alone(self) -> None:
         assert {row[-1] for row in self.draw(CLASSES, n_shots=4, label="b")} == {"b"}
 
@@ -55,11 +59,19 @@ class FewShotSamplerContract:
         of_a = {row for row in CLASSES.train_rows if row[-1] == "a"}
         assert set(self.draw(CLASSES, n_shots=1000, label="a")) == of_a
 
-    def test_rows_are_grouped_by_class_in_the_order_of_the_classes(self) -> None:
-        assert [row[-1] for row in self.draw(CLASSES, n_shots=2)] == ["a", "a", "b", "b", "c", "c"]
+    def test_class_without_rows_gives_none(self) -> None:
+        assert self.draw(CLASSES, label="unheard of") == []
 
     def test_without_a_target_the_rows_are_counted_altogether(self) -> None:
         assert len(self.draw(TASKS["no target"], n_shots=5)) == 5
+
+
+class PerClassContract(FewShotSamplerContract):
+    def test_every_class_has_as_many_rows_as_asked(self) -> None:
+        assert Counter(row[-1] for row in self.draw(CLASSES, n_shots=4)) == {"a": 4, "b": 4, "c": 4}
+
+    def test_rows_are_grouped_by_class_in_the_order_of_the_classes(self) -> None:
+        assert [row[-1] for row in self.draw(CLASSES, n_shots=2)] == ["a", "a", "b", "b", "c", "c"]
 
     def test_regression_draws_from_every_quarter_of_the_target(self) -> None:
         task = TASKS["regression"]
@@ -77,11 +89,24 @@ class FewShotSamplerContract:
         assert len(self.draw(task, n_shots=2)) == 8
 
 
-class TestStratifiedSampler(FewShotSamplerContract):
+class TestUniformSampler(FewShotSamplerContract):
+    sampler = UniformSampler()
+
+
+class TestCoresetSampler(PerClassContract):
+    sampler = CoresetSampler()
+
+    def test_rows_are_far_from_each_other(self) -> None:
+        task = TableTask(pd.DataFrame({"x": np.arange(200.0)}))
+        far = sorted(float(row[0] or 0) for row in self.sampler.sample(task, 3, np.random.default_rng(0)))
+        assert min(far[1] - far[0], far[2] - far[1]) > 30
+
+
+class TestStratifiedSampler(PerClassContract):
     sampler = StratifiedSampler()
 
 
-class TestNeighbourSampler(FewShotSamplerContract):
+class TestNeighbourSampler(PerClassContract):
     sampler = NeighbourSampler()
 
     def test_rows_of_a_class_are_more_alike_than_random_ones(self) -> None:
@@ -89,3 +114,13 @@ class TestNeighbourSampler(FewShotSamplerContract):
         task, rng = TableTask(frame, target="y"), np.random.default_rng(0)
         near = [float(row[0] or 0) for row in self.sampler.sample(task, 5, rng, "a")]
         assert max(near) - min(near) < 40
+
+
+class TestResidualSampler(PerClassContract):
+    sampler = ResidualSampler()
+
+    def test_rows_that_are_not_covered_are_shown_next(self) -> None:
+        task = TableTask(pd.DataFrame({"x": np.arange(200.0)}))
+        accepted = [row for row in task.train_rows if float(row[0] or 0) < 100]
+        shown = self.sampler.sample(task, 3, np.random.default_rng(0), accepted=accepted)
+        assert all(float(row[0] or 0) > 95 for row in shown)

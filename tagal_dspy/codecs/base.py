@@ -56,7 +56,7 @@ class RowCodec(ABC):
 
         Args:
             n_rows: at least 1.
-            narrowed: by name, columns to use instead of the schema's, such as `column.fixed_to("yes")`.
+            narrowed: by name, columns to use instead of the schema's, such as `column.among(("yes",))`.
             frame: what must stand before and after the rows.
         """
         columns = self._wire_columns(narrowed)

@@ -1,19 +1,25 @@
 """The methods of the paper as composed DSPy modules, and their parts."""
 
-from tagal_dspy.modules.critic import RowCritic
+from tagal_dspy.modules.critics import CRITICS, Critic, EyeCritic, GroundedCritic, HumanCritic, MeasuredCritic
 from tagal_dspy.modules.generator import RowGenerator
-from tagal_dspy.modules.loop import Progress, TagalLoop, Turn
+from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.prompt_refine import PromptRefine, TurnSummarizer
 from tagal_dspy.modules.reduced_loop import ReducedLoop
 from tagal_dspy.modules.synth_loop import SynthLoop
+from tagal_dspy.modules.turns import Progress, Turn
 from tagal_dspy.settings import Method
 
 __all__ = [
+    "CRITICS",
     "METHODS",
+    "Critic",
+    "EyeCritic",
+    "GroundedCritic",
+    "HumanCritic",
+    "MeasuredCritic",
     "Progress",
     "PromptRefine",
     "ReducedLoop",
-    "RowCritic",
     "RowGenerator",
     "SynthLoop",
     "TagalLoop",

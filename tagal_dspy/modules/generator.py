@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dspy
@@ -12,9 +12,9 @@ from dspy.utils.exceptions import AdapterParseError
 from tagal_dspy.card import make_card
 from tagal_dspy.codecs import Decoded, RowCodec, make_codec
 from tagal_dspy.errors import EngineError
-from tagal_dspy.schema import CategoricalColumn, Row
+from tagal_dspy.schema import Column, Row
 from tagal_dspy.settings import CodecName, ColumnOrder
-from tagal_dspy.signatures import GenerateRows, Table, adapter_for, only_rows_with
+from tagal_dspy.signatures import GenerateRows, Table, adapter_for
 from tagal_dspy.task import TableTask
 
 
@@ -53,8 +53,9 @@ class RowGenerator(dspy.Module):  # type: ignore[misc]
             task: the table to write rows for.
             n_rows: how many rows to ask for.
             request: `examples` (rows to show, with the card; None on a later turn of a conversation), `history`
-                (messages of the turns before), `critique`, `refined_prompt`, `label` (the class to write rows of)
-                and `rollout_id` (names the draw: equal ids draw equal rows).
+                (messages of the turns before), `critique`, `refined_prompt`, `wanted` (in words, which rows to
+                write), `narrowed` (columns to hold the rows to, where the engine takes a grammar) and `rollout_id`
+                (names the draw: equal ids draw equal rows).
         """
         codec = self.wire(task)
         inputs, adapter = self._prepared(task, codec, n_rows, **request)
@@ -86,30 +87,35 @@ class RowGenerator(dspy.Module):  # type: ignore[misc]
         """The codec for a task's rows."""
         return make_codec(self.codec, task.schema, self.column_order)
 
-    def inputs(
+    def fields(
         self,
         task: TableTask,
         n_rows: int,
         examples: Sequence[Row] | None = None,
-        history: Sequence[dict[str, Any]] = (),
         critique: str | None = None,
         refined_prompt: str | None = None,
-        label: str | None = None,
+        wanted: str | None = None,
+        narrowed: Mapping[str, Column] | None = None,
     ) -> dict[str, Any]:
-        """The fields of `GenerateRows` for a draw; what is not said is left out of the prompt."""
+        """The fields of `GenerateRows` for a draw, without the history; what is not said is left out."""
         fields: dict[str, Any] = {
             "card": make_card(task.schema) if examples is not None and not refined_prompt else None,
             "refined_prompt": refined_prompt,
             "examples": Table(text=self.wire(task).encode(examples)) if examples is not None else None,
             "critique": critique or None,
-            "wanted": only_rows_with(task.schema.target, label) if label and task.schema.target else None,
+            "wanted": wanted,
             "n_rows": n_rows,
         }
-        given = {name: value for name, value in fields.items() if value is not None}
-        return given | {"history": dspy.History(messages=list(history))}
+        return {name: value for name, value in fields.items() if value is not None}
 
     def _prepared(
-        self, task: TableTask, codec: RowCodec, n_rows: int, rollout_id: int = 0, **request: Any
+        self,
+        task: TableTask,
+        codec: RowCodec,
+        n_rows: int,
+        history: Sequence[dict[str, Any]] = (),
+        rollout_id: int = 0,
+        **request: Any,
     ) -> tuple[dict[str, Any], dspy.Adapter]:
         lm = self.predict.lm or dspy.settings.lm
         if lm is None:
@@ -119,18 +125,12 @@ class RowGenerator(dspy.Module):  # type: ignore[misc]
         if self.temperature > 0:
             config["rollout_id"] = rollout_id
         if getattr(getattr(lm, "engine", None), "takes_grammar", False):
-            config |= self._constraint(task, codec, n_rows, request.get("label"), adapter.grammar_frame)
             config["seed"] = rollout_id
-        return {**self.inputs(task, n_rows, **request), "config": config}, adapter
-
-    def _constraint(
-        self, task: TableTask, codec: RowCodec, n_rows: int, label: str | None, frame: tuple[str, str]
-    ) -> dict[str, Any]:
-        per_branch = min(self.branch_rows or n_rows, n_rows)
-        target = task.schema[task.schema.target] if label and task.schema.target else None
-        narrowed = {target.name: target.fixed_to(label)} if isinstance(target, CategoricalColumn) and label else {}
-        grammar = codec.grammar(per_branch, narrowed, frame)
-        return {"metadata": {"tagal": {"grammar": grammar, "branches": math.ceil(n_rows / per_branch)}}}
+            per_branch = min(self.branch_rows or n_rows, n_rows)
+            grammar = codec.grammar(per_branch, request.get("narrowed"), adapter.grammar_frame)
+            config["metadata"] = {"tagal": {"grammar": grammar, "branches": math.ceil(n_rows / per_branch)}}
+        turns = dspy.History(messages=list(history))
+        return {**self.fields(task, n_rows, **request), "history": turns, "config": config}, adapter
 
 
 def _drawn(codec: RowCodec, answer: Table) -> dspy.Prediction:

@@ -9,8 +9,10 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from tagal_dspy.card import make_card
-from tagal_dspy.modules.loop import Round, Run, TagalLoop, Turn
+from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.rounds import Call, Steps
+from tagal_dspy.modules.run import Run
+from tagal_dspy.modules.turns import Round, Turn
 from tagal_dspy.signatures import SummarizeTurns, adapter_for, conversation_text, with_few_shots_below
 from tagal_dspy.task import TableTask
 
@@ -55,10 +57,10 @@ class PromptRefine(TagalLoop):
         self.summarizer = TurnSummarizer()
 
     def lead(self, run: Run) -> Steps[None]:
-        """The conversation and its summary; the rows of the last turn are offered."""
+        """The conversation, as far as it is kept, and its summary; the rows of the turn that is kept are offered."""
         turns = yield from self.conversation(run, run.next_number(), run.labels[0], self.settings.rows_per_draw)
-        run.memory = {"turns": turns, "n_summaries": 0}
-        run.commit(Round(turns, turns[-1:], Counter()))
+        run.memory = {"turns": self.kept(turns), "n_summaries": 0}
+        run.commit(Round(turns, run.memory["turns"][-1:], Counter()))
         yield from self.between(run)
 
     def between(self, run: Run) -> Steps[None]:
@@ -71,11 +73,11 @@ class PromptRefine(TagalLoop):
     def round(self, run: Run, number: int, label: str | None, n_rows: int) -> Steps[Round]:
         """One draw from the refined prompt."""
         request = {
-            "label": label,
+            **run.wish(label),
             "examples": run.few_shots(number, label),
             "refined_prompt": with_few_shots_below(run.memory["refined_prompt"]),
         }
-        turn = yield from self.draw(run, number, 0, n_rows, request)
+        turn = yield from self.draw(run, number, 0, label, n_rows, request)
         return Round((turn,), (turn,), Counter({label: n_rows}))
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tagal_dspy.modules.loop import Round, Run, TagalLoop
+from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.rounds import Steps
+from tagal_dspy.modules.run import Run
+from tagal_dspy.modules.turns import Round
 
 
 class ReducedLoop(TagalLoop):
@@ -15,16 +17,16 @@ class ReducedLoop(TagalLoop):
     """
 
     def lead(self, run: Run) -> Steps[None]:
-        """The conversations; the rows of their last turns are offered."""
+        """The conversations; the rows of the turns that are kept are offered."""
         run.memory = {}
         for label in run.labels:
             turns = yield from self.conversation(run, run.next_number(), label, self.settings.rows_per_draw)
-            run.memory[label] = turns
-            run.commit(Round(turns, turns[-1:], Counter()))
+            run.memory[label] = self.kept(turns)
+            run.commit(Round(turns, run.memory[label][-1:], Counter()))
 
     def round(self, run: Run, number: int, label: str | None, n_rows: int) -> Steps[Round]:
         """One more draw."""
         before = run.memory.get(label) or run.memory[None]
-        request = {"label": label, "critique": before[-1].critique}
-        turn = yield from self.draw(run, number, 0, n_rows, request, before)
+        request = {**run.wish(label), "critique": before[-1].critique}
+        turn = yield from self.draw(run, number, 0, label, n_rows, request, before)
         return Round((turn,), (turn,), Counter({label: n_rows}))

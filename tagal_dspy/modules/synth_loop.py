@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tagal_dspy.modules.loop import Round, Run, TagalLoop
+from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.rounds import Steps
+from tagal_dspy.modules.run import Run
+from tagal_dspy.modules.turns import Round
 
 
 class SynthLoop(TagalLoop):
-    """Every round has fresh histories and fresh few-shots, and gives the rows of its last turn."""
+    """Every round has fresh histories and fresh few-shots, and gives the rows of one turn: the best, or the last."""
 
     def round(self, run: Run, number: int, label: str | None, n_rows: int) -> Steps[Round]:
-        """`n_iter` turns; the rows of the last one are offered."""
+        """A conversation; the rows of the turn that is kept are offered."""
         turns = yield from self.conversation(run, number, label, n_rows)
-        return Round(turns, turns[-1:], Counter({label: n_rows}))
+        return Round(turns, self.kept(turns)[-1:], Counter({label: n_rows}))

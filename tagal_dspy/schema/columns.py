@@ -124,6 +124,11 @@ class NumericalColumn(_Column):
             raise CellError("out_of_range", f"{self.name!r} is {stripped[:40]}, outside {shown}")
         return written
 
+    def between(self, minimum: float, maximum: float) -> NumericalColumn:
+        """The same column within other bounds and never missing, for grammars."""
+        changed = {"minimum": minimum, "maximum": maximum, "missing_share": 0.0}
+        return NumericalColumn.model_validate(self.model_dump() | changed)
+
     def restore(self, texts: Sequence[str | None]) -> pd.Series[Any]:
         """Values of the original dtype."""
         numbers = pd.Series([math.nan if text is None else float(text) for text in texts], dtype="float64")
@@ -172,9 +177,9 @@ class CategoricalColumn(_Column):
             raise CellError("unknown_category", f"{self.name!r} has no category {stripped[:40]!r}")
         return found
 
-    def fixed_to(self, category: str) -> CategoricalColumn:
-        """The same column with this one value, for grammars."""
-        changed = {"categories": (category,), "shares": (), "missing_share": 0.0}
+    def among(self, categories: tuple[str, ...]) -> CategoricalColumn:
+        """The same column with some of its categories and never missing, for grammars."""
+        changed = {"categories": categories, "shares": (), "missing_share": 0.0}
         return CategoricalColumn.model_validate(self.model_dump() | changed)
 
     def restore(self, texts: Sequence[str | None]) -> pd.Series[Any]:

@@ -1,13 +1,14 @@
 """The prompts: one typed signature per role, and how they are written out for a model."""
 
 from tagal_dspy.signatures.adapters import ContinuationAdapter, RowsChatAdapter, adapter_for, prompt_style
-from tagal_dspy.signatures.critique import CritiqueRows, critique_text
+from tagal_dspy.signatures.critique import NOTHING_MEASURED, CritiqueRows, critique_text, measured_text
 from tagal_dspy.signatures.generation import GenerateRows, only_rows_with
 from tagal_dspy.signatures.summary import FEW_SHOT_SLOT, SummarizeTurns, conversation_text, with_few_shots_below
 from tagal_dspy.signatures.types import CritiquePoint, Discrepancy, Table
 
 __all__ = [
     "FEW_SHOT_SLOT",
+    "NOTHING_MEASURED",
     "ContinuationAdapter",
     "CritiquePoint",
     "CritiqueRows",
@@ -19,6 +20,7 @@ __all__ = [
     "adapter_for",
     "conversation_text",
     "critique_text",
+    "measured_text",
     "only_rows_with",
     "prompt_style",
     "with_few_shots_below",

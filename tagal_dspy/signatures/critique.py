@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import dspy
 
-from tagal_dspy.signatures.types import CritiquePoint, Table
+from tagal_dspy.signatures.types import CritiquePoint, Discrepancy, Table
 
 
 class CritiqueRows(dspy.Signature):  # type: ignore[misc]
@@ -15,11 +15,13 @@ class CritiqueRows(dspy.Signature):  # type: ignore[misc]
     Go through the rows step by step and compare them with what is known of the real table: the distribution of each
     column, the relations between columns, the plausibility of whole rows, their variety. Say what is good, then what
     is weak, each weakness with the rows that show it and a recommendation that can be acted upon. Where an earlier
-    critique is given, say whether it was followed.
+    critique is given, say whether it was followed. Where measured discrepancies are given, they are facts: explain each
+    in a point of its own before you look for more.
     """
 
     card: str = dspy.InputField(desc="what the real table is about and what each column holds")
     rows: Table = dspy.InputField(desc="the generated rows")
+    discrepancies: str | None = dspy.InputField(desc="what was measured to differ from the real table, worst first")
     earlier_critique: str | None = dspy.InputField(desc="what was said about the rows before these")
     strengths: str = dspy.OutputField(desc="what is good about the rows and should stay")
     points: list[CritiquePoint] = dspy.OutputField(
@@ -34,6 +36,15 @@ def critique_text(strengths: str, points: Sequence[CritiquePoint], followed: str
     if followed.strip():
         parts.append(f"Earlier critique: {followed.strip()}")
     return "\n".join([*parts, *(f"- {_point_text(point)}" for point in points)])
+
+
+def measured_text(discrepancies: Sequence[Discrepancy]) -> str:
+    """Discrepancies as a critic reads them, or as the generator does where nobody else explains them."""
+    return "\n".join(f"- {each.text}" for each in discrepancies)
+
+
+NOTHING_MEASURED = "Nothing measurable differs from the real table; go on like this."
+"""The critique of rows without a discrepancy."""
 
 
 def _point_text(point: CritiquePoint) -> str:

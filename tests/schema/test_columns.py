@@ -122,7 +122,7 @@ def test_boolean_is_understood_as_json_writes_it() -> None:
 
 
 def test_fixed_column_has_its_one_category_and_is_never_missing() -> None:
-    fixed = category("yes", "no", missing_share=0.5, shares=(0.5, 0.5)).fixed_to("no")
+    fixed = category("yes", "no", missing_share=0.5, shares=(0.5, 0.5)).among(("no",))
     assert (fixed.categories, fixed.nullable) == (("no",), False)
 
 

@@ -1,0 +1,235 @@
+"""`Run`: the state of one call of a loop, the rounds it wants, and what they brought."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import dspy
+import numpy as np
+
+from tagal_dspy.acceptance import Acceptance, RowFilter, apportion
+from tagal_dspy.curation import LabelCurator
+from tagal_dspy.errors import DataError, NotEnoughRowsError
+from tagal_dspy.few_shot import FewShotSampler
+from tagal_dspy.modules.rounds import Steps
+from tagal_dspy.modules.steering import steered
+from tagal_dspy.modules.turns import Progress, Round, Turn, curve
+from tagal_dspy.quick_score import QuickScore
+from tagal_dspy.schema import CategoricalColumn, Column, Row
+from tagal_dspy.settings import RunSettings
+from tagal_dspy.signatures import only_rows_with
+from tagal_dspy.task import TableTask
+
+PATIENCE = 20
+"""Draws in a row without an accepted row after which a run gives up."""
+
+SLACK = 1.1
+"""Rows asked for beyond those missing, because some will be rejected."""
+
+
+class RoundMaker(Protocol):
+    """What a run needs of the loop that it belongs to."""
+
+    settings: RunSettings
+    sampler: FewShotSampler
+    pause_after: int
+
+    def round(self, run: Run, number: int, label: str | None, n_rows: int) -> Steps[Round]:
+        """The steps of a round."""
+        ...
+
+
+class Run:
+    """One call of a loop. Every decision is made from what is committed, never from what is under way."""
+
+    def __init__(
+        self,
+        loop: RoundMaker,
+        task: TableTask,
+        n_rows: int,
+        seed: int,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        if n_rows < 1:
+            raise DataError(f"n_rows is {n_rows}; ask for at least 1 row")
+        self.loop, self.task, self.n_rows, self.seed = loop, task, n_rows, seed
+        self.settings = loop.settings
+        self.ahead = self.settings.rounds_ahead
+        self.row_filter = RowFilter(task, self.settings.strictness)
+        self.quotas = self._quotas()
+        self.acceptance = Acceptance(self.row_filter, n_rows, self.quotas)
+        self.memory: Any = None
+        self.turns: list[Turn] = []
+        self.usage: Any = None
+        self.n_failed = 0
+        self._curator = LabelCurator(task) if self.settings.curation == "labels" else None
+        self._scorers: dict[str | None, QuickScore] = {}
+        self._n_rounds = 0
+        self._n_draws = 0
+        self._asked: Counter[str | None] = Counter()
+        self._max_draws = PATIENCE + PATIENCE * math.ceil(n_rows / self.settings.rows_per_draw)
+        self._on_progress = on_progress
+        self._paused = False
+
+    def _quotas(self) -> dict[str, int] | None:
+        schema = self.task.schema
+        if self.settings.shares == "free" or not schema.classes or schema.target is None:
+            return None
+        column = schema[schema.target]
+        shares = dict(zip(schema.classes, column.shares, strict=True)) if isinstance(column, CategoricalColumn) else {}
+        return apportion(self.n_rows, shares)
+
+    def rollout_id(self, *names: int | str) -> int:
+        """A number below 2**31 that names a draw, the same for the same seed and place in the run."""
+        digest = hashlib.sha256(f"{self.seed}/{'/'.join(map(str, names))}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") >> 1
+
+    def few_shots(self, number: int, label: str | None) -> list[Row]:
+        """Fresh few-shots for a round."""
+        rng = np.random.default_rng([self.seed, number])
+        return self.loop.sampler.sample(self.task, self.settings.n_shots, rng, label, self.accepted(label))
+
+    def accepted(self, label: str | None) -> list[Row]:
+        """The rows accepted so far, of one class where one is given."""
+        target = self.task.schema.target
+        if label is None or target is None:
+            return list(self.acceptance.rows)
+        place = self.task.schema.names.index(target)
+        return [row for row in self.acceptance.rows if row[place] == label]
+
+    def wish(self, label: str | None) -> dict[str, Any]:
+        """What the next draw is told and held to: the class to write, and what there is enough of."""
+        target = self.task.schema[self.task.schema.target] if label and self.task.schema.target else None
+        narrowed: dict[str, Column] = {}
+        if self.settings.steering == "grammar":
+            narrowed |= steered(self.task, self.accepted(label), label)
+        if label and isinstance(target, CategoricalColumn):
+            narrowed[target.name] = target.among((label,))
+            return {"wanted": only_rows_with(target.name, label), "narrowed": narrowed}
+        return {"narrowed": narrowed}
+
+    @property
+    def labels(self) -> list[str | None]:
+        """The classes that are drawn one by one; `[None]` where all are drawn together."""
+        if self.settings.draws == "joint":
+            return [None]
+        return [label for label in self.task.schema.classes if self.quotas is None or self.quotas[label]] or [None]
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether rows are missing and draws are left."""
+        missing = self.acceptance.n_missing > 0
+        return missing and self.n_failed < PATIENCE and self._n_draws < self._max_draws
+
+    def start(self) -> Steps[Round] | None:
+        """See `Rounds.start`."""
+        if not self.wants_more or self._paused:
+            return None
+        label = self._next_label()
+        n_missing = self._missing(label)
+        if n_missing <= 0:
+            return None
+        n_rows = self._rows_to_ask(n_missing)
+        self._asked[label] += n_rows
+        return self.loop.round(self, self.next_number(), label, n_rows)
+
+    def next_number(self) -> int:
+        """The number of the next round."""
+        self._n_rounds += 1
+        return self._n_rounds - 1
+
+    def resumed(self) -> bool:
+        """Whether rounds that paused shall go on."""
+        was_paused, self._paused = self._paused, False
+        return was_paused and self.wants_more
+
+    def _next_label(self) -> str | None:
+        """The class with most rows missing, once rows are drawn by class or some class is complete."""
+        missing = self.acceptance.missing_by_class
+        if not missing:
+            return None
+        one_complete = any(n <= 0 < (self.quotas or {})[label] for label, n in missing.items())
+        if self.settings.draws == "joint" and not one_complete:
+            return None
+        return max(missing, key=self._missing)
+
+    def _missing(self, label: str | None) -> int:
+        """Rows still wanted of a class, or of all, beyond those that rounds under way were asked for."""
+        if label is None:
+            return self.acceptance.n_missing - sum(self._asked.values())
+        return self.acceptance.missing_by_class[label] - self._asked[label]
+
+    def _rows_to_ask(self, n_missing: int) -> int:
+        per_draw = self.settings.rows_per_draw
+        return per_draw if self.settings.preset == "paper" else min(per_draw, math.ceil(n_missing * SLACK))
+
+    def scored(self, turns: Sequence[Turn]) -> tuple[Turn, ...]:
+        """The turns of a conversation with their scores, each at as many rows as the shortest one has."""
+        n_equal = min((len(turn.rows) for turn in turns if turn.rows), default=0)
+        scorer = self._scorer(turns[0].label)
+        return tuple(replace(turn, score=scorer(turn.rows[:n_equal])) for turn in turns)
+
+    def gained(self, turns: Sequence[Turn]) -> bool:
+        """Whether the last of some scored turns is better than those before by more than noise."""
+        *before, last = turns
+        best = max(before, key=lambda turn: turn.score or 0.0)
+        n_equal = min(len(best.rows), len(last.rows))
+        noise = self._scorer(last.label).noise(best.rows[:n_equal])
+        return (last.score or 0.0) - (best.score or 0.0) > noise
+
+    def _scorer(self, label: str | None) -> QuickScore:
+        return self._scorers.setdefault(label, QuickScore(self.task, label))
+
+    def commit(self, result: Round) -> None:
+        """See `Rounds.commit`."""
+        self._asked -= result.asked
+        self.turns += result.turns
+        self._n_draws += len(result.turns)
+        self.acceptance.rejects += [reject for turn in result.turns for reject in turn.rejects]
+        rows = [row for turn in result.offered for row in turn.rows]
+        if self._curator is not None:
+            rows, noisy = self._curator.curated(rows)
+            self.acceptance.rejects += noisy
+        self.n_failed = 0 if self.acceptance.offer(rows) else self.n_failed + 1
+        self._paused = self.n_failed > 0 and self.n_failed % self.loop.pause_after == 0
+        if self._on_progress is not None:
+            counts, usage = self.acceptance.reject_counts(), _totals(self.usage)
+            self._on_progress(Progress(self.acceptance.rows, self.n_rows, self._n_draws, counts, usage))
+
+    def finished(self) -> dspy.Prediction:
+        """The prediction of the run; raises `NotEnoughRowsError` when rows are missing."""
+        prediction = dspy.Prediction(
+            table=self.task.schema.to_frame(self.acceptance.rows),
+            turns=tuple(self.turns),
+            curve=curve(self.turns),
+            rejects=tuple(self.acceptance.rejects),
+            usage=_totals(self.usage),
+            n_draws=self._n_draws,
+        )
+        if self.acceptance.n_missing:
+            raise NotEnoughRowsError(self._shortfall(), prediction)
+        return prediction
+
+    def _shortfall(self) -> str:
+        counts = self.acceptance.reject_counts()
+        reasons = ", ".join(f"{reason} {count}" for reason, count in list(counts.items())[:3]) or "no row came at all"
+        missing = {label: n for label, n in self.acceptance.missing_by_class.items() if n > 0}
+        classes = f" (missing by class: {missing})" if missing else ""
+        return (
+            f"{len(self.acceptance.rows)} of {self.n_rows} rows accepted in {self._n_draws} draws{classes}; "
+            f"most frequent reasons for rejection: {reasons}"
+        )
+
+
+def _totals(usage: Any) -> dict[str, dict[str, int]]:
+    """Calls and tokens by LM, calls answered from the cache left out."""
+    totals = {}
+    for name, entries in usage.usage_data.items():
+        tokens = {key: sum(entry.get(key) or 0 for entry in entries) for key in ("prompt_tokens", "completion_tokens")}
+        totals[name] = {"calls": len(entries), **tokens}
+    return totals

@@ -1,0 +1,42 @@
+"""Steering beyond words: what is accepted too often already cannot be written in the next draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tagal_dspy.discrepancies import measure
+from tagal_dspy.schema import CategoricalColumn, Column, NumericalColumn, Row
+from tagal_dspy.task import TableTask
+
+MIN_ROWS = 10
+"""Accepted rows below which nothing is steered."""
+
+
+def steered(task: TableTask, accepted: Sequence[Row], label: str | None) -> dict[str, Column]:
+    """The column that is furthest off, narrowed so that the next rows make up for it; empty where nothing is off.
+
+    Args:
+        task: the table.
+        accepted: the rows accepted so far, of that class alone where one is given.
+        label: the class of the next draw.
+    """
+    if len(accepted) < MIN_ROWS:
+        return {}
+    for found in measure(task, accepted, label=label):
+        if found.kind in ("share", "level") and found.value is not None:
+            column = task.schema[found.columns[0]]
+            narrowed = _without(column, found.value, found.excess)
+            if narrowed is not None and column.name != task.schema.target:
+                return {column.name: narrowed}
+    return {}
+
+
+def _without(column: Column, value: str, excess: float) -> Column | None:
+    if isinstance(column, NumericalColumn):
+        limit, step = float(value), 10.0**-column.decimals
+        bounds = (limit + step, column.maximum) if excess > 0 else (column.minimum, limit)
+        return column.between(*bounds) if bounds[0] <= bounds[1] else None
+    if isinstance(column, CategoricalColumn):
+        others = tuple(each for each in column.categories if (each == value) == (excess < 0))
+        return column.among(others) if others else None
+    return None

@@ -1,0 +1,96 @@
+"""The real rows as levels: every cell a small number, so that rows are compared by counting.
+
+Numbers fall into quartiles, frequent categories count one by one and rare ones together, a missing value is a level.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from tagal_dspy.schema import NumericalColumn, Row
+from tagal_dspy.task import TableTask, strata
+
+MAX_LEVELS = 6
+"""Categories of a column that count one by one; rarer ones count together."""
+
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Levels(NamedTuple):
+    """How the cells of one column are coded: 0 is missing, then bins or categories, the last for all others."""
+
+    name: str
+    cuts: Floats | None
+    codes: dict[str, int]
+    n_levels: int
+
+    def coded(self, texts: Sequence[str | None]) -> Ints:
+        """The level of each cell."""
+        if self.cuts is None:
+            other = self.n_levels - 1
+            return np.array([0 if text is None else self.codes.get(text, other) for text in texts], dtype=np.int64)
+        numbers = np.array([np.nan if text is None else float(text) for text in texts])
+        return np.where(np.isnan(numbers), 0, 1 + np.searchsorted(self.cuts, numbers, side="left"))
+
+
+class Profile:
+    """Rows of a task as levels, and what is needed of the real ones, computed once.
+
+    Attributes:
+        rows: the training rows, of one class alone where it is made for a label.
+        columns, counts: their cells by column, and how often each occurs.
+        levels, offsets: how the cells of each column are coded, and where its levels begin in `tables`.
+        tables: `crossed` of the real rows.
+    """
+
+    def __init__(self, task: TableTask, label: str | None) -> None:
+        self.schema = task.schema
+        self.rows = task.train_rows if label is None else [task.train_rows[i] for i in strata(task)[label]]
+        self.columns = list(zip(*self.rows, strict=True))
+        self.counts = [Counter(texts) for texts in self.columns]
+        self.levels = [self._levels(place) for place in range(len(self.columns))]
+        self.offsets = np.cumsum([0, *(each.n_levels for each in self.levels)])
+        self.tables = self.crossed(self.coded(self.rows))
+        self.multiplicities = Counter(Counter(self.rows).values())
+        self.known = frozenset(self.rows)
+        self.n_validation = len(task.validation)
+        self.n_known = sum(row in self.known for row in task.schema.to_rows(task.validation))
+
+    def _levels(self, place: int) -> Levels:
+        column = self.schema.columns[place]
+        if isinstance(column, NumericalColumn):
+            numbers = np.array([float(text) for text in self.columns[place] if text is not None])
+            cuts = np.unique(np.quantile(numbers, [0.25, 0.5, 0.75], method="lower")) if len(numbers) else np.empty(0)
+            cuts = cuts[cuts < numbers.max()] if len(numbers) else cuts
+            return Levels(column.name, cuts, {}, len(cuts) + 2)
+        frequent = [text for text, _ in self.counts[place].most_common() if text is not None][:MAX_LEVELS]
+        return Levels(column.name, None, {text: i for i, text in enumerate(frequent, start=1)}, len(frequent) + 2)
+
+    def coded(self, rows: Sequence[Row]) -> Ints:
+        """Rows by columns, as levels."""
+        return np.stack(
+            [levels.coded(texts) for levels, texts in zip(self.levels, zip(*rows, strict=True), strict=True)], 1
+        )
+
+    def crossed(self, cells: Ints) -> Floats:
+        """How often each level of each column comes together with each level of each other, as one matrix."""
+        hot = np.zeros((len(cells), self.offsets[-1]))
+        hot[np.arange(len(cells))[:, None], cells + self.offsets[:-1]] = 1.0
+        return np.asarray(hot.T @ hot)
+
+
+_profiles: WeakKeyDictionary[TableTask, dict[str | None, Profile]] = WeakKeyDictionary()
+
+
+def profile_of(task: TableTask, label: str | None = None) -> Profile:
+    """The profile of a task's training rows, or of those of one class; made once."""
+    of_task = _profiles.setdefault(task, {})
+    if label not in of_task:
+        of_task[label] = Profile(task, label)
+    return of_task[label]
