@@ -1,0 +1,118 @@
+"""Generate with the settings of a file, score on the test split, and record one line per run.
+
+    TAGAL_DATA_DIR=... uv run python experiments/run.py experiments/configs/closed_loop.toml
+
+Results go to experiments/results/<name of the file>.csv; runs that stand there already are not made again.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from tagal_dspy import NotEnoughRowsError, TableTask, TagalSynthesizer, load_dataset
+
+RESULTS = Path(__file__).parent / "results"
+N_FORESTS = 5
+
+
+def main(config: Path) -> None:
+    from tagal_dspy.settings import read_toml
+
+    plan = read_toml(config)
+    out = RESULTS / f"{config.stem}.csv"
+    done = pd.read_csv(out).to_dict("records") if out.exists() else []
+    for seed in plan["seeds"]:
+        for run in plan["run"]:
+            key = {"table": run["table"], "settings": json.dumps(run.get("settings", {}), sort_keys=True), "seed": seed}
+            if not any(key.items() <= each.items() for each in done):
+                done.append(key | result(run, seed))
+                pd.DataFrame(done).to_csv(out, index=False)
+                print(done[-1], flush=True)
+    print(summary(pd.DataFrame(done)))
+
+
+def result(run: dict[str, Any], seed: int) -> dict[str, Any]:
+    dataset = load_dataset(run["table"])
+    synthesizer = TagalSynthesizer("local", seed=seed, **run.get("settings", {}))
+    synthesizer.fit(dataset.frame, target=run["target"])
+    started = time.monotonic()
+    try:
+        synthesizer.sample(run["rows"])
+        prediction = synthesizer.prediction_
+    except NotEnoughRowsError as error:
+        prediction = error.prediction
+    table, task = prediction.table, synthesizer.task_
+    shares = [frame[run["target"]].astype(str).value_counts(normalize=True) for frame in (task.train, table)]
+    reasons = pd.Series([reject.reason for reject in prediction.rejects], dtype=object).value_counts()
+    [used] = prediction.usage.values() or [{"calls": 0, "prompt_tokens": 0, "completion_tokens": 0}]
+    return {
+        "rows": len(table),
+        "auc": round(area(task, table), 4),
+        "real_auc": round(float(np.mean([area(task, real(task, len(table), s)) for s in range(N_FORESTS)])), 4),
+        "share_gap": round(float(shares[0].sub(shares[1], fill_value=0).abs().max()), 4),
+        "duplicates": int(table.duplicated().sum()),
+        "collisions": sum(row in task.real_rows for row in task.schema.to_rows(table)),
+        "rejects": json.dumps(reasons.to_dict()),
+        "seconds": round(time.monotonic() - started, 1),
+        **used,
+    }
+
+
+def real(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
+    known = pd.concat([task.train, task.validation], ignore_index=True)
+    return known.sample(min(n_rows, len(known)), random_state=seed)
+
+
+def area(task: TableTask, table: pd.DataFrame) -> float:
+    """Mean test AUC (macro one-vs-rest) of random forests trained on the table alone."""
+    target = task.schema.target
+    classes = [str(label) for label in task.schema.classes]
+    numbers = [column.name for column in task.schema.columns if column.kind == "numerical"]
+    others = [name for name in task.schema.names if name not in numbers and name != target]
+    scores = []
+    for seed in range(N_FORESTS):
+        encoder = make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore"), others), (SimpleImputer(keep_empty_features=True), numbers)
+        )
+        model = make_pipeline(encoder, RandomForestClassifier(random_state=seed))
+        model.fit(table.drop(columns=target), table[target].astype(str))
+        chances = pd.DataFrame(model.predict_proba(task.test.drop(columns=target)), columns=model.classes_)
+        labels = task.test[target].astype(str)
+        wanted = classes[1:] if len(classes) == 2 else classes
+        scores.append(
+            np.mean([roc_auc_score(labels == each, chances.get(each, 0 * chances.iloc[:, 0])) for each in wanted])
+        )
+    return float(np.mean(scores))
+
+
+def summary(results: pd.DataFrame) -> str:
+    grouped = results.groupby(["table", "settings"], sort=False)
+    table = grouped.agg(
+        runs=("seed", "size"),
+        rows=("rows", "mean"),
+        auc=("auc", "mean"),
+        spread=("auc", "std"),
+        real=("real_auc", "mean"),
+        share_gap=("share_gap", "max"),
+        duplicates=("duplicates", "sum"),
+        collisions=("collisions", "sum"),
+        seconds=("seconds", "mean"),
+    )
+    return table.round(3).to_string()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
