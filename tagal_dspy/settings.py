@@ -86,6 +86,8 @@ def run_settings(preset: str, style: PromptStyle = "chat", **overrides: Any) -> 
         defaults |= {"shares": "real", "strictness": "strict", "critic": "grounded", "keep": "best"}
         if style == "continuation":
             defaults |= SMALL_MODEL
+    if overrides.get("critic") == "human":
+        defaults["rounds_ahead"] = 1  # a person is asked one thing at a time
     return validated(RunSettings, defaults | overrides)
 
 

@@ -32,6 +32,7 @@ Method = Annotated[
 ]
 Iterations = Annotated[Optional[int], typer.Option(help="Turns in a round.")]
 Shots = Annotated[Optional[int], typer.Option(help="Real rows of each class shown to the model.")]
+Critic = Annotated[Optional[str], typer.Option(help="eye, grounded, measured, human or none.")]
 Codec = Annotated[Optional[str], typer.Option(help="csv, json or sentence.")]
 Config = Annotated[Optional[Path], typer.Option(help="TOML file with any of these options.")]
 Seed = Annotated[Optional[int], typer.Option(help="Equal seeds give equal tables.", show_default="0")]
@@ -53,6 +54,7 @@ def generate(
     shots: Shots = None,
     temperature: Annotated[Optional[float], typer.Option(help="Of the generation model, 0 to 2.")] = None,
     codec: Codec = None,
+    critic: Critic = None,
     seed: Seed = None,
     notes: Notes = None,
     schema: Schema = None,
@@ -80,6 +82,7 @@ def generate(
         "n_shots": shots,
         "temperature": temperature,
         "codec": codec,
+        "critic": critic,
         "seed": seed,
         "notes": notes,
     }
@@ -109,6 +112,7 @@ def preview(
     iterations: Iterations = None,
     shots: Shots = None,
     codec: Codec = None,
+    critic: Critic = None,
     seed: Seed = None,
     notes: Notes = None,
     schema: Schema = None,
@@ -126,6 +130,7 @@ def preview(
         "n_iter": iterations,
         "n_shots": shots,
         "codec": codec,
+        "critic": critic,
         "seed": seed,
         "notes": notes,
     }

@@ -156,6 +156,7 @@ class _Sampling:
             "rows_per_second": round(len(prediction.table) / seconds, 2),
             "draws": prediction.n_draws,
             "rejects": rejects,
+            "curve": [round(score, 4) for score in prediction.curve],
             "usage": prediction.usage,
         }
         if task.schema.classes and task.schema.target:

@@ -72,6 +72,8 @@ def summary_table(summary: dict[str, Any]) -> None:
         table.add_row("model", "not called: every answer was in the cache")
     rejects = ", ".join(f"{reason} {count}" for reason, count in summary["rejects"].items())
     table.add_row("rejected", rejects or "none")
+    if len(summary["curve"]) > 1:
+        table.add_row("score", " -> ".join(f"{score:.3f}" for score in summary["curve"]) + " by iteration")
     for label, share in summary.get("class_shares", {}).items():
         table.add_row(Text(f"class {label}"), f"{share['synthetic']:.1%} (real: {share['real']:.1%})")
     _console.print(table)

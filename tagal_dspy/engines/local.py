@@ -19,7 +19,7 @@ N_SLOTS = 16
 
 SMALLEST_CONTEXT = 8192
 LARGEST_CONTEXT = 131072
-MAX_TOKENS = 1024
+MAX_TOKENS = 256
 """Of an answer that no grammar ends."""
 
 
