@@ -131,7 +131,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         self, run: Run, number: int, iteration: int, label: str | None, n_rows: int, before: tuple[Turn, ...]
     ) -> Steps[Turn]:
         """One draw in a conversation, and its critique."""
-        request = run.wish(label)
+        request = run.wish(number, label)
         if before:
             request["critique"] = before[-1].critique
         else:

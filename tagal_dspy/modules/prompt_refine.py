@@ -73,7 +73,7 @@ class PromptRefine(TagalLoop):
     def round(self, run: Run, number: int, label: str | None, n_rows: int) -> Steps[Round]:
         """One draw from the refined prompt."""
         request = {
-            **run.wish(label),
+            **run.wish(number, label),
             "examples": run.few_shots(number, label),
             "refined_prompt": with_few_shots_below(run.memory["refined_prompt"]),
         }

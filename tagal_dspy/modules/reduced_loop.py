@@ -27,6 +27,6 @@ class ReducedLoop(TagalLoop):
     def round(self, run: Run, number: int, label: str | None, n_rows: int) -> Steps[Round]:
         """One more draw."""
         before = run.memory.get(label) or run.memory[None]
-        request = {**run.wish(label), "critique": before[-1].critique}
+        request = {**run.wish(number, label), "critique": before[-1].critique}
         turn = yield from self.draw(run, number, 0, label, n_rows, request, before)
         return Round((turn,), (turn,), Counter({label: n_rows}))

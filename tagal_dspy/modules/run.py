@@ -28,8 +28,11 @@ from tagal_dspy.task import TableTask
 PATIENCE = 20
 """Draws in a row without an accepted row after which a run gives up."""
 
-SLACK = 1.1
-"""Rows asked for beyond those missing, because some will be rejected."""
+LOWEST_YIELD = 0.1
+"""Share of rows expected to be accepted, however many were rejected so far."""
+
+STEERED_ROUNDS = 3
+"""One in so many rounds is steered: what is under way does not know of each other, and would overshoot."""
 
 
 class RoundMaker(Protocol):
@@ -102,11 +105,11 @@ class Run:
         place = self.task.schema.names.index(target)
         return [row for row in self.acceptance.rows if row[place] == label]
 
-    def wish(self, label: str | None) -> dict[str, Any]:
-        """What the next draw is told and held to: the class to write, and what there is enough of."""
+    def wish(self, number: int, label: str | None) -> dict[str, Any]:
+        """What a draw of a round is told and held to: the class to write, and what there is enough of."""
         target = self.task.schema[self.task.schema.target] if label and self.task.schema.target else None
         narrowed: dict[str, Column] = {}
-        if self.settings.steering == "grammar":
+        if self.settings.steering == "grammar" and number % STEERED_ROUNDS == 0:
             narrowed |= steered(self.task, self.accepted(label), label)
         if label and isinstance(target, CategoricalColumn):
             narrowed[target.name] = target.among((label,))
@@ -159,14 +162,23 @@ class Run:
         return max(missing, key=self._missing)
 
     def _missing(self, label: str | None) -> int:
-        """Rows still wanted of a class, or of all, beyond those that rounds under way were asked for."""
-        if label is None:
-            return self.acceptance.n_missing - sum(self._asked.values())
-        return self.acceptance.missing_by_class[label] - self._asked[label]
+        """Rows still to be asked for, of a class or of all: those wanted, as many more as will be rejected at the
+        rate so far, less those that rounds under way were asked for."""
+        missing = self.acceptance.n_missing if label is None else self.acceptance.missing_by_class[label]
+        asked = sum(self._asked.values()) if label is None else self._asked[label]
+        return math.ceil(missing / self._yield()) - asked
+
+    def _yield(self) -> float:
+        """The share of rows that is accepted, from what is committed."""
+        if self.settings.preset == "paper":
+            return 1.0
+        n_lost = sum(reject.reason != "quota_full" for reject in self.acceptance.rejects)
+        n_accepted = len(self.acceptance.rows)
+        return max(LOWEST_YIELD, (n_accepted + 1) / (n_accepted + n_lost + 1))
 
     def _rows_to_ask(self, n_missing: int) -> int:
         per_draw = self.settings.rows_per_draw
-        return per_draw if self.settings.preset == "paper" else min(per_draw, math.ceil(n_missing * SLACK))
+        return per_draw if self.settings.preset == "paper" else min(per_draw, n_missing)
 
     def scored(self, turns: Sequence[Turn]) -> tuple[Turn, ...]:
         """The turns of a conversation with their scores, each at as many rows as the shortest one has."""
