@@ -1,0 +1,224 @@
+"""Frames made ready to be measured: checked together, one dtype per column kind, in an order of their own."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tagal_dspy.errors import DataError
+from tagal_dspy.schema import CategoricalColumn, TableSchema
+from tagal_dspy.schema.columns import category_text
+
+Matrix = npt.NDArray[np.float64]
+MAX_CELLS = 4_000_000
+"""Numbers in one block of a distance matrix: 32 MB."""
+
+_warnings = threading.Lock()
+
+_MISSING = "\0missing"
+_ONE_OF_K = np.sqrt(0.5)
+"""Two different categories are then as far apart as the two ends of a numerical column."""
+
+
+def ready(schema: TableSchema, *, min_rows: int = 2, **frames: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
+    """The frames with the schema's columns, numbers as float64, categories as canonical text, rows sorted.
+
+    Sorted rows make every metric blind to row order, to the last bit.
+
+    Args:
+        schema: the columns that all frames must have.
+        min_rows: fewer rows than this are an error.
+        frames: the tables, named as the messages shall name them.
+
+    Raises:
+        DataError: frames have other columns, too few rows, columns without values or values of the wrong kind; one
+            line for each problem of each frame.
+    """
+    problems: list[str] = []
+    typed = [_typed(schema, name, frame, min_rows, problems) for name, frame in frames.items()]
+    if problems:
+        raise DataError("\n".join(problems))
+    return tuple(in_canonical_order(frame) for frame in typed)
+
+
+def _typed(schema: TableSchema, name: str, frame: Any, min_rows: int, problems: list[str]) -> pd.DataFrame:
+    found = list(_shape_problems(schema, name, frame, min_rows))
+    if found:
+        problems += found
+        return pd.DataFrame()
+    columns = {}
+    for column in schema.columns:
+        values = frame[column.name]
+        if values.isna().all():
+            problems.append(f"{name}: column {column.name!r} has no value at all")
+        elif isinstance(column, CategoricalColumn):
+            columns[column.name] = pd.Series(_category_texts(values), dtype=object)
+        else:
+            columns[column.name] = _numbers(name, values, problems)
+    return pd.DataFrame(columns)
+
+
+def _shape_problems(schema: TableSchema, name: str, frame: Any, min_rows: int) -> Iterator[str]:
+    if not isinstance(frame, pd.DataFrame):
+        yield f"{name}: expected a pandas.DataFrame, got {type(frame).__name__}"
+        return
+    twice = sorted({str(column) for column in frame.columns[frame.columns.duplicated()]})
+    missing = [column for column in schema.names if column not in frame.columns]
+    extra = [str(column) for column in frame.columns if column not in schema.names]
+    if twice:
+        yield f"{name}: column names occur more than once: {twice}"
+    if schema.target in missing:
+        yield f"{name}: the target {schema.target!r} is missing"
+    if set(missing) - {schema.target}:
+        yield f"{name}: columns are missing: {[column for column in missing if column != schema.target]}"
+    if extra:
+        yield f"{name}: columns that the schema does not have: {extra}"
+    if len(frame) < min_rows:
+        yield f"{name}: {len(frame)} rows; at least {min_rows} are needed"
+
+
+def _category_texts(values: pd.Series[Any]) -> list[str | None]:
+    codes, unique = pd.factorize(values)
+    texts = [category_text(value) for value in unique]
+    return [texts[code] if code >= 0 else None for code in codes]
+
+
+def _numbers(name: str, values: pd.Series[Any], problems: list[str]) -> pd.Series[Any]:
+    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
+    wrong = values[(numbers.isna() & values.notna()).to_numpy() | np.isinf(numbers.to_numpy())]
+    if len(wrong):
+        # The first by value, not by place: the message of a permuted table is the same.
+        shown = min(map(str, wrong))[:40]
+        problems.append(
+            f"{name}: column {values.name!r} holds {shown!r} and {len(wrong) - 1} more that are no finite numbers"
+            if len(wrong) > 1
+            else f"{name}: column {values.name!r} holds {shown!r}, no finite number"
+        )
+    return numbers.reset_index(drop=True)
+
+
+def in_canonical_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same rows sorted by their values, first column first, missing values last; a fresh index."""
+    keys = []
+    for name in reversed(frame.columns):
+        values = frame[name]
+        keys.append(values.to_numpy() if values.dtype == float else pd.factorize(values, sort=True)[0])
+    return frame.iloc[np.lexsort(keys)].reset_index(drop=True) if keys else frame
+
+
+class Encoder:
+    """Turns ready frames into numbers, fitted on one of them.
+
+    Numbers are scaled to [0, 1] by the fitted frame's range; missing ones take its median and, where it has missing
+    ones itself, set an indicator. Categories are one-hot, unknown ones all zero; a missing category is one more.
+
+    Args:
+        schema: kinds of the columns.
+        frame: ready rows to fit to.
+        leave_out: a column to leave out, mostly the target.
+    """
+
+    def __init__(self, schema: TableSchema, frame: pd.DataFrame, leave_out: str | None = None) -> None:
+        self._numbers: dict[str, tuple[float, float, float, bool]] = {}
+        self._categories: dict[str, list[str]] = {}
+        for column in schema.columns:
+            if column.name == leave_out:
+                continue
+            values = frame[column.name]
+            if isinstance(column, CategoricalColumn):
+                self._categories[column.name] = sorted(values.fillna(_MISSING).unique())
+            else:
+                low, span = float(values.min()), float(values.max() - values.min())
+                self._numbers[column.name] = (low, span or 1.0, float(values.median()), bool(values.isna().any()))
+
+    def __call__(self, frame: pd.DataFrame) -> Matrix:
+        """One row of numbers for each row of a ready frame."""
+        blocks = []
+        for name, (low, span, median, indicate) in self._numbers.items():
+            values = frame[name].to_numpy()
+            missing = np.isnan(values)
+            blocks.append(((np.where(missing, median, values) - low) / span)[:, None])
+            if indicate:
+                blocks.append(missing[:, None].astype(float))
+        for name, categories in self._categories.items():
+            codes = pd.Categorical(frame[name].fillna(_MISSING), categories=categories).codes
+            block = np.zeros((len(frame), len(categories)))
+            known = np.flatnonzero(codes >= 0)
+            block[known, codes[known]] = _ONE_OF_K
+            blocks.append(block)
+        return np.hstack(blocks) if blocks else np.zeros((len(frame), 1))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings: SDMetrics and SDV warn of their own inner workings, and SDMetrics takes a warning for a failure.
+
+    Only one thread at a time, because the filters belong to the process.
+    """
+    with _warnings, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keeps OpenMP and BLAS to one thread: on busy cores, threads that wait cost more than they do.
+
+    A fit of 0.1 s took 33 s without this. OpenMP's limit belongs to the calling thread; that of BLAS to the process,
+    so it is lifted when the last of the threads that asked for it leaves.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with _limit, threadpool_limits(limits=1, user_api="openmp"):
+        yield
+
+
+class _BlasLimit:
+    def __init__(self) -> None:
+        self._lock, self._n_inside = threading.Lock(), 0
+        self._limits: Any = None
+
+    def __enter__(self) -> None:
+        from threadpoolctl import threadpool_limits
+
+        with self._lock:
+            self._n_inside += 1
+            if self._n_inside == 1:
+                self._limits = threadpool_limits(limits=1, user_api="blas")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._n_inside -= 1
+            if self._n_inside == 0 and self._limits is not None:
+                self._limits.restore_original_limits()
+
+
+_limit = _BlasLimit()
+
+
+def squared_distances(rows: Matrix, others: Matrix) -> Iterator[tuple[slice, Matrix]]:
+    """Squared Euclidean distances of some rows at a time to all others, in blocks of bounded memory."""
+    step = max(1, MAX_CELLS // max(1, len(others)))
+    lengths = np.einsum("ij,ij->i", others, others)
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step]
+        found = np.einsum("ij,ij->i", block, block)[:, None] + lengths - 2 * block @ others.T
+        # Equal rows differ by rounding; anything that near is equal.
+        found[found < 1e-12] = 0.0
+        yield slice(start, start + len(block)), found
+
+
+def nearest(rows: Matrix, others: Matrix, k: int) -> Matrix:
+    """Distances to the `k` nearest of the others, the nearest first; infinite where there are fewer."""
+    result = np.full((len(rows), k), np.inf)
+    kept = min(k, len(others))
+    for place, block in squared_distances(rows, others):
+        result[place, :kept] = np.sqrt(np.sort(np.partition(block, kept - 1, axis=1)[:, :kept], axis=1))
+    return result
