@@ -1,0 +1,175 @@
+"""Tables to stand beside ours: what real rows, simple tricks and SDV's synthesizers give at the same size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tagal_dspy.errors import SettingsError
+from tagal_dspy.few_shot import StratifiedSampler
+from tagal_dspy.metrics.tables import Encoder, quiet, ready, squared_distances
+from tagal_dspy.metrics.utility import some_rows
+from tagal_dspy.schema import NumericalColumn
+from tagal_dspy.task import TableTask
+
+N_SHOTS = 20
+"""Rows of each class in the prompt of the paper; `few_shots` repeats that many."""
+
+_NOISE = 0.1
+_N_NEIGHBOURS = 5
+_MAX_LEVELS = 10
+
+
+def baseline(name: str, *, task: TableTask, n_rows: int, seed: int = 0) -> pd.DataFrame:
+    """A table of `n_rows` rows made from the training rows alone.
+
+    Args:
+        name: `real` (training rows as they are), `marginals` (every column on its own), `few_shots` (the rows of one
+            prompt, repeated), `bootstrap_noise` (real rows, slightly changed), `smote` (between a row and a
+            neighbour of its class), `gaussian_copula`, `ctgan` or `tvae` (SDV; the last two need torch).
+        task: whose training rows to use.
+        n_rows: how many rows to make.
+        seed: equal seeds give equal tables.
+
+    Raises:
+        SettingsError: the name is unknown, or a package that it needs is not installed.
+
+    >>> task = TableTask(pd.DataFrame({"x": range(50), "y": [0, 1] * 25}), target="y")
+    >>> baseline("marginals", task=task, n_rows=7).shape
+    (7, 2)
+    """
+    if name not in BASELINES:
+        raise SettingsError(f"baseline {name!r} is unknown; use {', '.join(BASELINES)}")
+    if n_rows < 1:
+        raise SettingsError(f"n_rows={n_rows}; a baseline needs at least 1")
+    return BASELINES[name](task, n_rows, seed).reset_index(drop=True)
+
+
+def marginals(frame: pd.DataFrame, n_rows: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Rows whose every column is drawn on its own from the values of the frame: right columns, no relations."""
+    return pd.DataFrame(
+        {name: frame[name].iloc[rng.integers(0, len(frame), n_rows)].reset_index(drop=True) for name in frame.columns}
+    )
+
+
+def _real(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
+    return some_rows(task.train, n_rows, np.random.default_rng(seed))
+
+
+def _marginals(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
+    return marginals(task.train, n_rows, np.random.default_rng(seed))
+
+
+def _few_shots(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    shots = task.schema.to_frame(StratifiedSampler().sample(task, N_SHOTS, rng))
+    return some_rows(shots, n_rows, rng)
+
+
+def _bootstrap_noise(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
+    """Numbers move by a tenth of their standard deviation, one category in ten is drawn anew; the target stays."""
+    rng = np.random.default_rng(seed)
+    rows = task.train.iloc[rng.integers(0, len(task.train), n_rows)].reset_index(drop=True)
+    anew = marginals(task.train, n_rows, rng)
+    for column in task.schema.columns:
+        noise, changed = rng.normal(size=n_rows), rng.random(n_rows) < _NOISE
+        if column.name == task.schema.target:
+            continue
+        if isinstance(column, NumericalColumn):
+            numbers = rows[column.name].to_numpy(dtype=float, na_value=math.nan)
+            rows[column.name] = _written(column, numbers + noise * _NOISE * (column.std or 0.0))
+        else:
+            rows[column.name] = rows[column.name].where(~changed, anew[column.name])
+    return rows
+
+
+def _smote(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
+    """Like SMOTE-NC, for every class by its share: numbers between both rows, each category from one of the two."""
+    rng = np.random.default_rng(seed)
+    (rows,) = ready(task.schema, train=task.train)
+    features = Encoder(task.schema, rows, leave_out=task.schema.target)(rows)
+    labels = rows[task.schema.target] if task.schema.classes else pd.Series("", index=rows.index)
+    groups = list(labels.groupby(labels).indices.values())
+    first, second = [], []
+    counts = rng.multinomial(n_rows, [len(group) / len(rows) for group in groups])
+    for group, count in zip(groups, counts, strict=True):
+        chosen = rng.choice(group, count)
+        first.append(chosen)
+        second.append(_neighbours(features, chosen, group, rng))
+    a, b = rows.iloc[np.concatenate(first)].reset_index(drop=True), rows.iloc[np.concatenate(second)]
+    made = {}
+    for column in task.schema.columns:
+        one, other = a[column.name], b[column.name].reset_index(drop=True)
+        if isinstance(column, NumericalColumn):
+            made[column.name] = _written(column, (one + rng.random(n_rows) * (other - one)).to_numpy())
+        else:
+            mixed = one.where(rng.random(n_rows) < 0.5, other)
+            made[column.name] = column.restore([None if text is None else str(text) for text in mixed])
+    return pd.DataFrame(made)
+
+
+def _neighbours(features: Any, chosen: Any, group: Any, rng: np.random.Generator) -> Any:
+    """For each chosen row one of its nearest in the group, the row itself only where the group has no other."""
+    n_near = min(_N_NEIGHBOURS, len(group) - 1)
+    if n_near == 0:
+        return chosen
+    picked = np.empty(len(chosen), dtype=int)
+    for place, block in squared_distances(features[chosen], features[group]):
+        near = np.argsort(block, axis=1, kind="stable")[:, 1 : n_near + 1]
+        picked[place] = group[near[np.arange(len(near)), rng.integers(0, n_near, len(near))]]
+    return picked
+
+
+def _written(column: NumericalColumn, numbers: Any) -> pd.Series[Any]:
+    """Numbers with the decimals, the range and the dtype of their column."""
+    low, high = float(column.text(column.minimum)), float(column.text(column.maximum))
+    return column.restore([None if math.isnan(n) else column.text(min(max(n, low), high)) for n in numbers])
+
+
+def _synthesizer(class_name: str) -> Callable[[TableTask, int, int], pd.DataFrame]:
+    def sample(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
+        from sdv import single_table
+
+        table = task.schema.name
+        with quiet():
+            try:
+                synthesizer = getattr(single_table, class_name)(_metadata(task))
+            except ImportError as error:
+                raise SettingsError(f"{class_name} needs torch, which is not installed; install it first") from error
+            synthesizer.fit({table: task.train})
+            # SDV has no public seed: without this, every table after a fit is the same one.
+            synthesizer._set_random_state(seed)
+            sampled: pd.DataFrame = synthesizer.sample(n_rows)[table]
+        return sampled
+
+    return sample
+
+
+def _metadata(task: TableTask) -> Any:
+    """As SDV reads a table by itself, whole numbers with few values are categories: a fitted curve would miss them."""
+    from sdv.metadata import Metadata
+
+    columns = {}
+    for column in task.schema.columns:
+        numerical = isinstance(column, NumericalColumn)
+        if isinstance(column, NumericalColumn) and column.decimals == 0:
+            numerical = task.train[column.name].nunique() > _MAX_LEVELS
+        # No ranges: those of the schema hold validation rows, too, and SDV asks that the training rows reach them.
+        columns[column.name] = {"sdtype": "numerical" if numerical else "categorical"}
+    return Metadata.load_from_dict({"tables": {task.schema.name: {"columns": columns}}, "relationships": []})
+
+
+BASELINES: dict[str, Callable[[TableTask, int, int], pd.DataFrame]] = {
+    "real": _real,
+    "marginals": _marginals,
+    "few_shots": _few_shots,
+    "bootstrap_noise": _bootstrap_noise,
+    "smote": _smote,
+    "gaussian_copula": _synthesizer("GaussianCopulaSynthesizer"),
+    "ctgan": _synthesizer("CTGANSynthesizer"),
+    "tvae": _synthesizer("TVAESynthesizer"),
+}

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tagal_dspy.errors import SettingsError
+from tagal_dspy.metrics import BASELINES, baseline, quality
+from tagal_dspy.task import TableTask
+
+OWN = ("real", "marginals", "few_shots", "bootstrap_noise", "smote")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_baseline_has_the_columns_dtypes_and_rows_asked_for_and_is_seeded(name: str, task: TableTask) -> None:
+    first, second, other = (baseline(name, task=task, n_rows=90, seed=seed) for seed in (1, 1, 2))
+    assert len(first) == 90
+    assert first.dtypes.to_dict() == task.train.dtypes.to_dict()
+    pd.testing.assert_frame_equal(first, second)
+    assert not first.equals(other)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_baseline_rows_fit_the_schema(name: str, task: TableTask) -> None:
+    made = baseline(name, task=task, n_rows=90)
+    for row in task.schema.to_rows(made):
+        for column, text in zip(task.schema.columns, row, strict=True):
+            assert column.canonical(text) == text
+
+
+def test_few_shots_repeat_the_rows_of_one_prompt(task: TableTask) -> None:
+    rows = task.schema.to_rows(baseline("few_shots", task=task, n_rows=300))
+    assert len(set(rows)) <= 40
+    assert set(rows) <= set(task.train_rows)
+
+
+def test_more_real_rows_than_there_are_come_with_repeats(task: TableTask) -> None:
+    assert len(baseline("real", task=task, n_rows=2 * len(task.train))) == 2 * len(task.train)
+
+
+def test_smote_and_noise_make_new_rows_with_the_relations_kept(task: TableTask) -> None:
+    for name in ("smote", "bootstrap_noise"):
+        made = baseline(name, task=task, n_rows=300)
+        assert len(set(task.schema.to_rows(made)) & set(task.train_rows)) < 30
+        assert abs(np.corrcoef(made["age"], made["wage"].fillna(made["wage"].median()))[0, 1]) > 0.6
+
+
+def test_smote_works_for_a_class_with_one_row_and_for_regression() -> None:
+    frame = pd.DataFrame({"x": np.arange(60.0) / 7, "y": ["a"] * 57 + ["b"] * 3})
+    assert len(baseline("smote", task=TableTask(frame, target="y"), n_rows=50)) == 50
+    assert len(baseline("smote", task=TableTask(frame, target="x"), n_rows=50)) == 50
+
+
+def test_gaussian_copula_keeps_relations_and_is_seeded(task: TableTask) -> None:
+    first, second, other = (baseline("gaussian_copula", task=task, n_rows=200, seed=seed) for seed in (1, 1, 2))
+    pd.testing.assert_frame_equal(first, second)
+    assert not first.equals(other)
+    trends = [
+        quality(real=task.validation, synthetic=each, schema=task.schema).trends
+        for each in (first, baseline("marginals", task=task, n_rows=200))
+    ]
+    assert trends[0] > trends[1]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
+@pytest.mark.parametrize("name", ["ctgan", "tvae"])
+def test_without_torch_the_message_says_so(name: str, task: TableTask) -> None:
+    with pytest.raises(SettingsError, match="needs torch, which is not installed"):
+        baseline(name, task=task, n_rows=5)
+
+
+def test_unknown_baseline_and_too_few_rows_are_refused(task: TableTask) -> None:
+    with pytest.raises(SettingsError, match=f"'gan' is unknown; use {', '.join(BASELINES)}"):
+        baseline("gan", task=task, n_rows=5)
+    with pytest.raises(SettingsError, match="n_rows=0"):
+        baseline("real", task=task, n_rows=0)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tagal_dspy.errors import DataError
+from tagal_dspy.metrics import Anchors, anchors, calibrate, calibrated
+from tagal_dspy.metrics.tables import Matrix
+
+
+def draw(n_rows: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Two related columns; the measure below sees their relation only."""
+    x = rng.normal(size=n_rows)
+    return pd.DataFrame({"x": x, "y": x + rng.normal(size=n_rows)})
+
+
+def relation(table: pd.DataFrame) -> Matrix:
+    return np.array([table["x"].corr(table["y"])])
+
+
+def test_floor_is_zero_and_ceiling_one() -> None:
+    between = Anchors(floor=np.array([[0.4], [0.6]]), ceiling=np.array([[0.9], [0.9]]), pool_share=0.0)
+    assert calibrated(np.array([0.5]), between).calibrated == 0.0
+    assert calibrated(np.array([0.9]), between).calibrated == 1.0
+    found = calibrated(np.array([0.7]), between)
+    assert (found.raw, found.floor, found.ceiling, found.calibrated) == (0.7, 0.5, 0.9, pytest.approx(0.5))
+
+
+def test_measures_where_lower_is_better_are_turned_round() -> None:
+    between = Anchors(floor=np.array([[0.7], [0.7]]), ceiling=np.array([[0.3], [0.3]]), pool_share=0.0)
+    assert calibrated(np.array([0.4]), between).calibrated == pytest.approx(0.75)
+
+
+def test_hardly_any_gap_does_not_blow_up_noise() -> None:
+    between = Anchors(floor=np.array([[0.5], [0.5]]), ceiling=np.array([[0.5], [0.5]]), pool_share=0.0)
+    assert calibrated(np.array([0.502]), between).calibrated == pytest.approx(0.2)
+
+
+def test_same_seed_same_score() -> None:
+    rng = np.random.default_rng(0)
+    train, made = draw(300, rng), draw(80, rng)
+    assert calibrate(relation, synthetic=made, train=train) == calibrate(relation, synthetic=made, train=train)
+    assert calibrate(relation, synthetic=made, train=train) != calibrate(relation, synthetic=made, train=train, seed=1)
+
+
+def test_tables_of_floor_and_ceiling_are_as_long_as_the_one_judged() -> None:
+    seen: list[int] = []
+
+    def measure(table: pd.DataFrame) -> Matrix:
+        seen.append(len(table))
+        return relation(table)
+
+    rng = np.random.default_rng(0)
+    calibrate(measure, synthetic=draw(70, rng), train=draw(50, rng), n_replicates=3)
+    assert seen == [70] * 7
+
+
+@pytest.mark.parametrize(("kind", "truth"), [("real", 1.0), ("marginals", 0.0)])
+def test_intervals_cover_the_truth_in_nine_of_ten_simulations(kind: str, truth: float) -> None:
+    n_covered, values = 0, []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        train, made = draw(300, rng), draw(60, rng)
+        if kind == "marginals":
+            made["y"] = rng.permutation(made["y"])
+        score = calibrate(relation, synthetic=made, train=train, seed=seed)
+        n_covered += score.low <= truth <= score.high
+        values.append(score.calibrated)
+    assert 180 <= n_covered <= 198
+    assert np.mean(values) == pytest.approx(truth, abs=0.05)
+
+
+def test_resampled_test_rows_widen_the_interval_unless_shared() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.1, 200)
+    shared = np.array([np.concatenate([[value], value + noise]) for value in (0.5, 0.51)])
+    between = Anchors(floor=shared, ceiling=shared + 0.4, pool_share=0.0)
+    alone = np.concatenate([[0.7], 0.7 + rng.normal(0, 0.1, 200)])
+    together = np.concatenate([[0.7], 0.7 + noise])
+    widths = [score.high - score.low for score in (calibrated(alone, between), calibrated(together, between))]
+    assert widths[0] > 2 * widths[1]
+
+
+def test_too_few_of_anything_is_an_error() -> None:
+    with pytest.raises(DataError, match="got 1 replicates, 60 rows and 300 real rows"):
+        anchors(relation, train=draw(300, np.random.default_rng(0)), n_rows=60, n_replicates=1)
