@@ -1,0 +1,63 @@
+"""Is a synthetic table any good: utility, fidelity, diversity, privacy, calibrated and combined into one score."""
+
+from tagal_dspy.metrics.baselines import BASELINES, baseline
+from tagal_dspy.metrics.calibration import Anchors, Score, anchors, calibrate, calibrated
+from tagal_dspy.metrics.combined import Evaluation, TableMetric
+from tagal_dspy.metrics.comparison import Comparison, compare
+from tagal_dspy.metrics.diversity import Diversity, Rate, diversity
+from tagal_dspy.metrics.fidelity import (
+    Neighbourhoods,
+    PairTrend,
+    Quality,
+    Supports,
+    alpha_precision,
+    detection,
+    prdc,
+    quality,
+    validity,
+)
+from tagal_dspy.metrics.models import MODELS
+from tagal_dspy.metrics.paper import PaperResult, paper_protocol
+from tagal_dspy.metrics.privacy import Nearness, Privacy, privacy
+from tagal_dspy.metrics.quick import QuickScore, QuickScorer, quick_score
+from tagal_dspy.metrics.utility import Learning, Utility, combined, trtr, tstr
+
+__all__ = [
+    "BASELINES",
+    "MODELS",
+    "Anchors",
+    "Comparison",
+    "Diversity",
+    "Evaluation",
+    "Learning",
+    "Nearness",
+    "Neighbourhoods",
+    "PairTrend",
+    "PaperResult",
+    "Privacy",
+    "Quality",
+    "QuickScore",
+    "QuickScorer",
+    "Rate",
+    "Score",
+    "Supports",
+    "TableMetric",
+    "Utility",
+    "alpha_precision",
+    "anchors",
+    "baseline",
+    "calibrate",
+    "calibrated",
+    "combined",
+    "compare",
+    "detection",
+    "diversity",
+    "paper_protocol",
+    "prdc",
+    "privacy",
+    "quality",
+    "quick_score",
+    "trtr",
+    "tstr",
+    "validity",
+]
