@@ -29,6 +29,7 @@ def make_model(model: Classifier, regression: bool, seed: int) -> Any:
 
 
 def model_name(model: Classifier) -> str:
+    """What the figures of a model are filed under."""
     return model if isinstance(model, str) else type(model).__name__
 
 
