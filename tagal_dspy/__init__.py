@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tagal_dspy.datasets import load_dataset
     from tagal_dspy.engines import make_lm
     from tagal_dspy.errors import NotEnoughRowsError, TagalError
+    from tagal_dspy.metrics import TableMetric
     from tagal_dspy.modules import PromptRefine, ReducedLoop, RowGenerator, SynthLoop
     from tagal_dspy.optimizers import compile_program, generation_tasks
     from tagal_dspy.schema import SchemaOverrides, TableSchema
@@ -27,6 +28,7 @@ _HOMES = {
     "RunSettings": "settings",
     "SchemaOverrides": "schema",
     "SynthLoop": "modules",
+    "TableMetric": "metrics",
     "TableSchema": "schema",
     "TableTask": "task",
     "TagalError": "errors",
@@ -46,6 +48,7 @@ __all__ = [
     "RunSettings",
     "SchemaOverrides",
     "SynthLoop",
+    "TableMetric",
     "TableSchema",
     "TableTask",
     "TagalError",

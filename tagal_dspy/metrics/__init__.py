@@ -19,7 +19,6 @@ from tagal_dspy.metrics.fidelity import (
 from tagal_dspy.metrics.models import MODELS
 from tagal_dspy.metrics.paper import PaperResult, paper_protocol
 from tagal_dspy.metrics.privacy import Nearness, Privacy, privacy
-from tagal_dspy.metrics.quick import QuickScore, QuickScorer, quick_score
 from tagal_dspy.metrics.utility import Learning, Utility, combined, trtr, tstr
 
 __all__ = [
@@ -36,8 +35,6 @@ __all__ = [
     "PaperResult",
     "Privacy",
     "Quality",
-    "QuickScore",
-    "QuickScorer",
     "Rate",
     "Score",
     "Supports",
@@ -56,7 +53,6 @@ __all__ = [
     "prdc",
     "privacy",
     "quality",
-    "quick_score",
     "trtr",
     "tstr",
     "validity",

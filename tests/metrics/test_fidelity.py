@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from tagal_dspy.errors import DataError
 from tagal_dspy.metrics import (
-    QuickScorer,
     alpha_precision,
     detection,
     prdc,
     quality,
-    quick_score,
     tables,
     validity,
 )
@@ -125,40 +121,3 @@ def test_fresh_rows_have_the_supports_of_the_real_ones(
     assert fresh.alpha_precision > 0.9
     assert copied.beta_recall > fresh.beta_recall
     assert copied.authenticity < 0.1 < fresh.authenticity
-
-
-def test_quick_score_orders_tables_as_the_slow_ones_do(
-    real: pd.DataFrame, fresh: pd.DataFrame, holdout: pd.DataFrame, schema: TableSchema
-) -> None:
-    score = QuickScorer(real=real, validation=holdout, schema=schema)
-    few, shuffled = fresh.head(30), marginals(real, 30, np.random.default_rng(0))
-    scores = [score(each).score for each in (few, shuffled, collapsed(few))]
-    assert scores == sorted(scores, reverse=True)
-    assert score(few) == score(few.sample(frac=1, random_state=2))
-    assert quick_score(real=real, synthetic=few, validation=holdout, schema=schema) == score(few)
-
-
-def test_quick_score_of_an_unusable_table_is_zero_with_the_reason(real: pd.DataFrame, schema: TableSchema) -> None:
-    found = quick_score(real=real, synthetic=real.head(0), schema=schema)
-    assert (found.score, found.reason) == (0.0, "synthetic: 0 rows; at least 1 are needed")
-
-
-def test_quick_score_without_a_target_is_fidelity_alone(real: pd.DataFrame, fresh: pd.DataFrame) -> None:
-    found = quick_score(real=real, synthetic=fresh, schema=TableSchema.infer(real))
-    assert found.score == pytest.approx((found.shapes + found.trends) / 2)
-
-
-def test_quick_score_of_thirty_rows_and_fifteen_columns_takes_at_most_100_ms() -> None:
-    rng = np.random.default_rng(0)
-    wide = {f"n{i}": rng.normal(size=1000) for i in range(7)} | {
-        f"c{i}": rng.choice(list("abcde"), 1000) for i in range(7)
-    }
-    frame = pd.DataFrame(wide).assign(y=lambda rows: np.where(rows["n0"] > 0, "up", "down"))
-    score = QuickScorer(real=frame, schema=TableSchema.infer(frame, target="y"))
-    score(frame.head(30))
-    times = []
-    for start in range(5):
-        began = time.perf_counter()
-        score(frame.iloc[start * 30 : start * 30 + 30])
-        times.append(time.perf_counter() - began)
-    assert min(times) < 0.1
