@@ -122,9 +122,8 @@ def _numerical(name: str, values: pd.Series[Any], missing_share: float, override
     if not np.isfinite(numbers).all():
         raise DataError(f"column {name!r} holds infinite values; replace or drop them")
     decimals = _decimals(numbers)
-    step = 10.0**-decimals
-    minimum = _at_least(float(numbers.min()) if override.minimum is None else override.minimum, step)
-    maximum = -_at_least(-float(numbers.max()) if override.maximum is None else -override.maximum, step)
+    minimum = _at_least(float(numbers.min()) if override.minimum is None else override.minimum, decimals)
+    maximum = -_at_least(-float(numbers.max()) if override.maximum is None else -override.maximum, decimals)
     if minimum > maximum and (override.minimum, override.maximum) != (None, None):
         raise DataError(f"column {name!r} cannot lie between {minimum} and {maximum}; override both bounds")
     return NumericalColumn(
@@ -141,14 +140,12 @@ def _numerical(name: str, values: pd.Series[Any], missing_share: float, override
     )
 
 
-def _at_least(bound: float, step: float) -> float:
-    """The smallest multiple of `step` not below `bound`: a rounded minimum must stay inside the observed range."""
-    multiple = round(bound / step)
-    return (
-        multiple
-        if math.isclose(multiple * step, bound, rel_tol=1e-12, abs_tol=step * 1e-6)
-        else math.ceil(bound / step)
-    ) * step
+def _at_least(bound: float, decimals: int) -> float:
+    """The smallest number of so many decimals not below `bound`: rounded, a minimum must stay in the observed range."""
+    steps = 10**decimals
+    nearest = round(bound * steps)
+    is_one = math.isclose(nearest / steps, bound, rel_tol=1e-12, abs_tol=1e-6 / steps)
+    return (nearest if is_one else math.ceil(bound * steps)) / steps
 
 
 def _decimals(numbers: np.ndarray[Any, np.dtype[np.float64]]) -> int:
