@@ -6,7 +6,12 @@ what was expected and what to do.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
+
+MAX_LISTED = 12
+"""Known names that a message lists when none of them is near."""
 
 
 class TagalError(Exception):
@@ -19,6 +24,14 @@ class DataError(TagalError, ValueError):
 
 class SettingsError(TagalError, ValueError):
     """A setting has an impossible value or does not exist."""
+
+
+class ConditionError(SettingsError):
+    """A condition on rows cannot be read, does not suit the table, or no row can meet it."""
+
+
+class RuleError(SettingsError):
+    """A rule does not suit the table, contradicts another one, or real rows break it."""
 
 
 class TaskNotFoundError(TagalError, LookupError):
@@ -51,3 +64,21 @@ class NotEnoughRowsError(TagalError, RuntimeError):
     def __init__(self, message: str, prediction: Any) -> None:
         super().__init__(message)
         self.prediction = prediction
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say after an unknown name: the known one nearest to it, or the known ones.
+
+    >>> nearest("incom", ["age", "income"])
+    "did you mean 'income'?"
+    >>> nearest("x", ["age", "income"])
+    "known are 'age', 'income'"
+    """
+    names = list(known)
+    wanted, by_spelling = name.strip().casefold(), {each.strip().casefold(): each for each in reversed(names)}
+    found = difflib.get_close_matches(wanted, by_spelling, n=1)
+    found = found or [each for each in reversed(by_spelling) if len(wanted) > 2 and wanted in each]
+    if found:
+        return f"did you mean {by_spelling[found[0]]!r}?"
+    others = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"known are {', '.join(map(repr, names[:MAX_LISTED]))}{others}"
