@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+from tagal_dspy.conditions import Condition
+from tagal_dspy.rules import Rules
 from tagal_dspy.schema import CellError, Reject, RejectReason, Row
 from tagal_dspy.task import TableTask
 
@@ -19,18 +21,42 @@ class RowFilter:
         task: whose schema a row must fit, and whose real rows it must not equal.
         strictness: `strict` wants cells within the observed ranges, no duplicate and no collision. `valid` is the
             published method: only the number of cells, categories and number formats are checked.
+        rules: what a row must keep besides, whatever the strictness.
+        condition: what a row must meet besides, likewise.
     """
 
-    def __init__(self, task: TableTask, strictness: Strictness = "strict") -> None:
+    def __init__(
+        self,
+        task: TableTask,
+        strictness: Strictness = "strict",
+        *,
+        rules: Rules | None = None,
+        condition: Condition | None = None,
+    ) -> None:
         self.task = task
         self.strictness = strictness
+        self.rules = rules.fitted(task) if rules else None
+        self.condition = condition
 
     def fitting(self, rows: Iterable[Row]) -> tuple[list[Row], list[Reject]]:
-        """The rows that fit the schema, in canonical text, and why the others do not."""
+        """The rows that fit the schema, the rules and the condition, in canonical text, and why the others do not."""
         judged = [self._canonical(row) for row in rows]
-        return [row for row in judged if not isinstance(row, Reject)], [
-            row for row in judged if isinstance(row, Reject)
+        fitting = [row for row in judged if not isinstance(row, Reject)]
+        details = dict(zip(fitting, self._unwanted(fitting), strict=True))
+        rejects = [
+            each if isinstance(each, Reject) else _reject("constraint", each, detail)
+            for each in judged
+            if (detail := "" if isinstance(each, Reject) else details[each]) is not None
         ]
+        return [row for row in fitting if details[row] is None], rejects
+
+    def _unwanted(self, rows: Sequence[Row]) -> list[str | None]:
+        """For each canonical row the rule that it breaks, or the condition that it does not meet."""
+        found: list[str | None] = self.rules.broken(rows) if self.rules else [None] * len(rows)
+        if self.condition is None:
+            return found
+        unmet = f"does not meet {self.condition.text}"
+        return [each or (None if self.condition.holds(row) else unmet) for each, row in zip(found, rows, strict=True)]
 
     def _canonical(self, row: Row) -> Row | Reject:
         cells = []

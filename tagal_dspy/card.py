@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from tagal_dspy.rules import Rules
 from tagal_dspy.schema import CategoricalColumn, Column, NumericalColumn, TableSchema
 
 MAX_CATEGORIES = 40
 """Categories listed with their share; of more, the most frequent ones, and how many others there are."""
 
 
-def make_card(schema: TableSchema) -> str:
-    """Name, size, notes, target and a line per column, as in the paper (arXiv:2509.04152, section 3.1).
+def make_card(schema: TableSchema, rules: Rules | None = None) -> str:
+    """Name, size, notes, target and a line per column, as in the paper (arXiv:2509.04152, section 3.1), and per rule.
 
     >>> import pandas as pd
     >>> frame = pd.DataFrame({"age": [31, 54, 31, 60], "smokes": ["yes", "no", "no", "no"]})
@@ -27,7 +28,10 @@ def make_card(schema: TableSchema) -> str:
         lines.append(schema.notes.strip())
     if schema.target is not None:
         lines.append(f'Target: "{schema.target}" ({schema.problem}), to be predicted from the other columns.')
-    return "\n".join([*lines, "Columns:", *(f"- {_column_line(column)}" for column in schema.columns)])
+    lines += ["Columns:", *(f"- {_column_line(column)}" for column in schema.columns)]
+    if rules is not None and rules.texts:
+        lines += ["Every row keeps these rules:", *(f"- {text}" for text in rules.texts)]
+    return "\n".join(lines)
 
 
 def _column_line(column: Column) -> str:

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagal_dspy.acceptance import Acceptance, RowFilter, Strictness, apportion
+from tagal_dspy.conditions import Condition
+from tagal_dspy.rules import FixedCombinations, FixedIncrements, Rules
 from tagal_dspy.schema import Row
 from tagal_dspy.task import TableTask
 
@@ -63,6 +65,32 @@ def test_reject_shows_the_row_and_what_is_wrong_with_it(task: TableTask) -> None
 def test_published_method_takes_numbers_outside_the_range(task: TableTask) -> None:
     fitting, rejects = RowFilter(task, "valid").fitting([(" 999 ", "cook", "no")])
     assert (fitting, rejects) == ([("999", "cook", "no")], [])
+
+
+@pytest.mark.parametrize("strictness", ["valid", "strict"])
+def test_row_that_breaks_a_rule_or_the_condition_is_rejected_and_they_are_named(
+    task: TableTask, strictness: Strictness
+) -> None:
+    rules = Rules(task.schema, (FixedIncrements(column="age", increment=2),))
+    condition = Condition.parse("job != 'smith'", task.schema)
+    rows: list[Row] = [("30", "cook", "no"), ("31", "smith", "no"), ("x", "cook", "no"), ("32", None, "no")]
+    fitting, rejects = RowFilter(task, strictness, rules=rules, condition=condition).fitting([*rows, rows[0]])
+    assert fitting == [rows[0], rows[0]]
+    assert [(reject.reason, reject.text, reject.detail) for reject in rejects] == [
+        ("constraint", "31,smith,no", '"age" is always a multiple of 2.'),
+        ("wrong_type", "x,cook,no", "'age' is 'x', not a number"),
+        ("constraint", "32,,no", "does not meet job != 'smith'"),
+    ]
+
+
+def test_filter_learns_the_combinations_of_the_real_rows() -> None:
+    pairs = [("Ghent", "BE"), ("Bonn", "DE")]
+    frame = pd.DataFrame([pairs[i % 2] for i in range(40)], columns=["city", "land"])
+    task = TableTask(frame)
+    rules = Rules(task.schema, (FixedCombinations(columns=("city", "land")),))
+    fitting, rejects = RowFilter(task, rules=rules).fitting([("Ghent", "BE"), ("Ghent", "DE")])
+    assert fitting == [("Ghent", "BE")]
+    assert [reject.reason for reject in rejects] == ["constraint"]
 
 
 @pytest.mark.parametrize(("strictness", "outcome"), [("strict", [["duplicate"], ["collision"]]), ("valid", [[], []])])

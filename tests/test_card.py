@@ -5,6 +5,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from tagal_dspy.card import MAX_CATEGORIES, make_card
+from tagal_dspy.rules import FixedIncrements, Rules
 from tagal_dspy.schema import SchemaOverrides, TableSchema
 from tagal_dspy.task import TableTask
 
@@ -24,6 +25,15 @@ def test_card_shows_names_notes_and_descriptions_of_the_user(
         }
     )
     assert make_card(TableSchema.infer(toy_frame[["größe", "class"]], "class", overrides)) == snapshot
+
+
+def test_card_ends_in_the_rules(toy_schema: TableSchema) -> None:
+    rules = Rules(toy_schema, (FixedIncrements(column="capital.gain", increment=1),))
+    assert make_card(toy_schema, Rules()) == make_card(toy_schema)
+    assert make_card(toy_schema, rules).splitlines()[-2:] == [
+        "Every row keeps these rules:",
+        '- "capital.gain" is always a multiple of 1.',
+    ]
 
 
 def test_card_of_a_table_without_target_names_none() -> None:
