@@ -35,8 +35,15 @@ Shots = Annotated[Optional[int], typer.Option(help="Real rows of each class show
 Critic = Annotated[Optional[str], typer.Option(help="eye, grounded, measured, human or none.")]
 Codec = Annotated[Optional[str], typer.Option(help="csv, json or sentence.")]
 Config = Annotated[Optional[Path], typer.Option(help="TOML file with any of these options.")]
+Where = Annotated[
+    Optional[str], typer.Option(help="What every row must meet, e.g. \"age >= 30 and income == '>50K'\".")
+]
+RowsPer = Annotated[
+    Optional[list[str]], typer.Option(metavar="CLASS=N", help="Exactly so many rows of a class; may be given again.")
+]
+Balance = Annotated[bool, typer.Option("--balance", help="As many rows of each class.")]
 Seed = Annotated[Optional[int], typer.Option(help="Equal seeds give equal tables.", show_default="0")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -44,6 +51,9 @@ def generate(
     data: Data,
     rows: Annotated[Optional[int], typer.Option(help="How many rows to write.")] = None,
     target: Target = None,
+    where: Where = None,
+    rows_per: RowsPer = None,
+    balance: Balance = False,
     method: Method = None,
     preset: Preset = None,
     lm: Lm = None,
@@ -68,10 +78,14 @@ def generate(
     """Write synthetic rows for a table."""
     from tagal_dspy.cli import generating
     from tagal_dspy.cli.options import read_options
+    from tagal_dspy.conditions import parse_rows_per
 
     given = {
         "rows": rows,
         "target": target,
+        "where": where,
+        "rows_per": parse_rows_per(rows_per) if rows_per else None,
+        "balance": balance or None,
         "method": method,
         "preset": preset,
         "lm": lm,
@@ -93,13 +107,25 @@ def generate(
 
 @app.command()
 def describe(
-    data: Data, target: Target = None, schema: Schema = None, notes: Notes = None, as_json: AsJson = False
+    data: Data,
+    target: Target = None,
+    schema: Schema = None,
+    notes: Notes = None,
+    config: Config = None,
+    suggest_rules: Annotated[
+        bool, typer.Option("--suggest-rules", help="Show rules that all real rows keep, to paste into a config file.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the schema of a table and the card that prompts carry."""
     from tagal_dspy.cli import describing
     from tagal_dspy.cli.options import read_options
 
-    describing.describe(data, read_options(None, schema, {"target": target, "notes": notes}), as_json)
+    options = read_options(config, schema, {"target": target, "notes": notes})
+    if suggest_rules:
+        describing.suggest(data, options, as_json)
+    else:
+        describing.describe(data, options, as_json)
 
 
 @app.command()

@@ -8,21 +8,33 @@ from rich.console import Console
 
 from tagal_dspy.card import make_card
 from tagal_dspy.cli.options import Options
-from tagal_dspy.datasets import load_dataset
+from tagal_dspy.datasets import Dataset, load_dataset
+from tagal_dspy.rules import Rules, suggest_rules
 from tagal_dspy.schema import SchemaOverrides
 from tagal_dspy.synthesizer import TagalSynthesizer
 from tagal_dspy.task import TableTask
 
 
 def describe(data: str, options: Options, as_json: bool) -> None:
-    """Print schema and card."""
-    dataset = load_dataset(data)
-    task = TableTask(dataset.frame, overrides=named(options.table, dataset.name, dataset.target))
+    """Print schema and card; rules are checked against the real rows."""
+    dataset, task = _loaded(data, options)
+    rules = Rules.from_table(options.rules, task.schema)
+    rules.check(task)
     if as_json:
         _out(json.dumps(task.schema.to_dict(), indent=2, ensure_ascii=False))
         return
     split = f"{len(task.train)} for training, {len(task.validation)} for validation, {len(task.test)} for testing"
-    _out(f"{len(dataset.frame)} rows: {split}.\n\n{make_card(task.schema)}")
+    _out(f"{len(dataset.frame)} rows: {split}.\n\n{make_card(task.schema, rules.fitted(task))}")
+
+
+def suggest(data: str, options: Options, as_json: bool) -> None:
+    """Print rules that all real rows keep, as TOML."""
+    _, task = _loaded(data, options)
+    rules = suggest_rules(task)
+    if as_json:
+        _out(json.dumps({"rules": rules.to_table()}, indent=2, ensure_ascii=False))
+    else:
+        _out(rules.to_toml() or "# No rule was found that all real rows keep and that chance would break.")
 
 
 def preview(data: str, options: Options) -> None:
@@ -33,6 +45,11 @@ def preview(data: str, options: Options) -> None:
     for number, messages in enumerate(synthesizer.preview(options.rows), start=1):
         for message in messages:
             _out(f"--- prompt {number}, {message['role']} ---\n{message['content'].rstrip()}\n")
+
+
+def _loaded(data: str, options: Options) -> tuple[Dataset, TableTask]:
+    dataset = load_dataset(data)
+    return dataset, TableTask(dataset.frame, overrides=named(options.table, dataset.name, dataset.target))
 
 
 def named(overrides: SchemaOverrides, name: str, target: str | None) -> SchemaOverrides:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,7 +16,13 @@ PROGRAM_FIELDS = frozenset(RunSettings.model_fields) - {"preset"}
 class Options(BaseModel):
     """What a command is to do. In a TOML file, fields of `RunSettings` may stand beside these.
 
-    `table` holds what is known better about the table: the fields of `SchemaOverrides`.
+    Attributes:
+        table: what is known better about the table, the fields of `SchemaOverrides`.
+        where: a condition that every row must meet, for `Condition.parse`.
+        rows_per: rows of each class, for `quotas_for`; `rows` is their sum unless given.
+        balance: as many rows of each class.
+        rules: the `[[rules]]` tables, for `Rules.from_table`; they are validated where the schema is known.
+        settings: fields of `RunSettings`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,6 +34,10 @@ class Options(BaseModel):
     summary_lm: str | None = None
     api_base: str | None = None
     seed: int = Field(default=0, ge=0)
+    where: str | None = None
+    rows_per: dict[str, Annotated[int, Field(ge=0)]] | None = None
+    balance: bool = False
+    rules: list[dict[str, Any]] = Field(default_factory=list)
     table: SchemaOverrides = Field(default_factory=SchemaOverrides)
     settings: dict[str, Any] = Field(default_factory=dict)
 
@@ -38,5 +48,13 @@ def read_options(config: Path | None, schema: Path | None, given: dict[str, Any]
     table = {**values.pop("table", {}), **(read_toml(schema) if schema else {})}
     values |= {name: value for name, value in given.items() if value is not None}
     table |= {name: values.pop(name) for name in ("target", "notes") if name in values}
+    if values.get("rows_per") and "rows" not in values:
+        values["rows"] = _sum(values["rows_per"])
     settings = {name: values.pop(name) for name in PROGRAM_FIELDS & values.keys()}
     return validated(Options, {**values, "table": table, "settings": settings})
+
+
+def _sum(rows_per: Any) -> int:
+    """Rows of all classes; 1 where they are not counts, which validation then says better."""
+    counts = rows_per.values() if isinstance(rows_per, dict) else ()
+    return max(1, sum(count for count in counts if isinstance(count, int)))

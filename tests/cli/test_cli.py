@@ -149,6 +149,63 @@ def test_schema_file_overrides_what_values_show(tagal: Any, shop_csv: Path, tmp_
     assert '"age" (in years): whole number from 18 to 120' in ran.out
 
 
+@pytest.fixture
+def ages_csv(tmp_path: Path) -> Path:
+    path = tmp_path / "ages.csv"
+    frame = shop_frame(500).assign(steps=lambda frame: frame["age"] * 50, later=lambda frame: frame["age"] + 7)
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_suggested_rules_are_a_config_file_that_describe_takes(tagal: Any, ages_csv: Path, tmp_path: Path) -> None:
+    suggested = tagal("describe", ages_csv, "--target", "buys", "--suggest-rules").out
+    (tmp_path / "rules.toml").write_text(suggested)
+    card = tagal("describe", ages_csv, "--target", "buys", "--config", tmp_path / "rules.toml").out
+    assert '- "steps" is always a multiple of 50.' in card
+    assert 'low = "age"' in suggested
+    as_json = json.loads(tagal("describe", ages_csv, "--target", "buys", "--suggest-rules", "--json").out)
+    assert {"kind": "fixed-increments", "column": "steps", "increment": 50} in as_json["rules"]
+
+
+def test_table_without_rules_says_so(tagal: Any, shop_csv: Path) -> None:
+    assert tagal("describe", shop_csv, "--suggest-rules").out.startswith("# No rule was found")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[[rules]]\nkind = "inequality"\nlow = "age"\nhigh = "hight"\n', "names no column of the table: 'hight'"),
+        ('[[rules]]\nkind = "inequality"\nlow = "income"\nhigh = "age"\n', "real rows break the rules"),
+        ('[[rules]]\nkind = "sum"\n', "rules.0"),
+        ('[rules]\nkind = "inequality"\n', "rules: Input should be a valid list"),
+        ("rules = 3\n", "rules: Input should be a valid list"),
+    ],
+)
+def test_rules_that_do_not_suit_the_table_are_one_line(
+    tagal: Any, shop_csv: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "rules.toml").write_text(text)
+    ran = tagal("describe", shop_csv, "--config", tmp_path / "rules.toml")
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert message in ran.err
+
+
+def test_wishes_for_rows_reach_the_options(tagal: Any, shop_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tagal_dspy.cli import generating
+
+    seen = []
+    monkeypatch.setattr(generating, "generate", lambda data, options, output, cache: seen.append(options) or 0)
+    wishes = ["--where", "age >= 30 and city == 'Ghent'", "--rows-per", "<=50K=3", "--rows-per", "yes=4", "--balance"]
+    assert tagal("generate", shop_csv, *wishes).code == 0
+    (options,) = seen
+    assert (options.where, options.rows_per, options.balance, options.rows) == (
+        "age >= 30 and city == 'Ghent'",
+        {"<=50K": 3, "yes": 4},
+        True,
+        7,
+    )
+
+
 def test_preview_shows_the_prompt_and_calls_nobody(tagal: Any, shop_csv: Path) -> None:
     ran = tagal("preview", shop_csv, "--target", "buys", "--lm", "openai/x")
     assert ran.code == 0
@@ -182,6 +239,7 @@ WRONG: dict[str, tuple[list[object], str]] = {
     "unwritable folder": (["SHOP", "--out", "nowhere/a.csv"], "folder nowhere does not exist"),
     "unknown ending": (["SHOP", "--out", "a.xls"], "must end in"),
     "json without a file": (["SHOP", "--json"], "give the rows a file with --out"),
+    "rows per no class": (["SHOP", "--rows-per", "yes"], "'yes' is not CLASS=N"),
     "unknown option": (["SHOP", "--nope"], "No such option"),
 }
 
