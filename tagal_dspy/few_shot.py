@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,6 +30,7 @@ class FewShotSampler(ABC):
         rng: np.random.Generator,
         label: str | None = None,
         accepted: Sequence[Row] = (),
+        only: Callable[[Row], bool] | None = None,
     ) -> list[Row]:
         """Draw rows.
 
@@ -39,13 +40,15 @@ class FewShotSampler(ABC):
             rng: the only source of randomness.
             label: draw rows of this class alone.
             accepted: rows written so far, of that class alone where one is given.
+            only: draw rows that meet this; from a class that has none, any of its rows.
 
         Returns:
             Canonical rows, grouped by class as in the paper.
         """
         groups = strata(task)
         wanted = groups if label is None else {label: groups.get(label, np.empty(0, dtype=np.int64))}
-        chosen = [self.choose(task, places, n_shots, rng, accepted) for places in wanted.values() if len(places)]
+        fit = {name: _fitting(task, places, only) for name, places in wanted.items()}
+        chosen = [self.choose(task, places, n_shots, rng, accepted) for places in fit.values() if len(places)]
         return [task.train_rows[place] for place in np.concatenate(chosen)] if chosen else []
 
     @abstractmethod
@@ -53,6 +56,12 @@ class FewShotSampler(ABC):
         self, task: TableTask, places: Positions, n_shots: int, rng: np.random.Generator, accepted: Sequence[Row]
     ) -> Positions:
         """Some of the places of the training rows of one class."""
+
+
+def _fitting(task: TableTask, places: Positions, only: Callable[[Row], bool] | None) -> Positions:
+    """The places whose rows meet `only`; all of them where none does."""
+    fit = [place for place in places if only(task.train_rows[place])] if only is not None else []
+    return np.array(fit, dtype=np.int64) if fit else places
 
 
 class StratifiedSampler(FewShotSampler):
@@ -75,12 +84,14 @@ class UniformSampler(StratifiedSampler):
         rng: np.random.Generator,
         label: str | None = None,
         accepted: Sequence[Row] = (),
+        only: Callable[[Row], bool] | None = None,
     ) -> list[Row]:
         """See `FewShotSampler.sample`; with a label, rows of that class."""
         if label is not None:
-            return super().sample(task, n_shots, rng, label, accepted)
+            return super().sample(task, n_shots, rng, label, accepted, only)
         n_rows = n_shots * len(strata(task))
-        return [task.train_rows[place] for place in rng.permutation(len(task.train_rows))[:n_rows]]
+        places = _fitting(task, np.arange(len(task.train_rows)), only)
+        return [task.train_rows[place] for place in rng.permutation(places)[:n_rows]]
 
 
 class NeighbourSampler(FewShotSampler):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dspy
 import pandas as pd
 
+from tagal_dspy.conditions import Condition, quotas_for
 from tagal_dspy.engines import is_local, make_lm
 from tagal_dspy.errors import DataError, SettingsError
-from tagal_dspy.modules import METHODS, Progress, TagalLoop
+from tagal_dspy.modules import METHODS, Progress, TagalLoop, Wanted
+from tagal_dspy.rules import Rules
 from tagal_dspy.schema import SchemaOverrides
 from tagal_dspy.settings import RunSettings, run_settings
 from tagal_dspy.signatures import prompt_style
@@ -64,7 +66,11 @@ class TagalSynthesizer:
         self.settings = settings
 
     def fit(
-        self, data: Frames, target: str | None = None, overrides: SchemaOverrides | None = None
+        self,
+        data: Frames,
+        target: str | None = None,
+        overrides: SchemaOverrides | None = None,
+        rules: Sequence[Any] | None = None,
     ) -> TagalSynthesizer:
         """Learn schema and shares of the real table; no LM is called.
 
@@ -72,6 +78,7 @@ class TagalSynthesizer:
             data: the real rows, or a dict with that one frame as SDV has it.
             target: the column to predict, if any.
             overrides: what is known better than the values show.
+            rules: what every row keeps: SDV constraints (`sdv.cag`), or dicts as in a TOML file.
 
         Raises:
             DataError: the table cannot be used; all reasons at once.
@@ -81,6 +88,7 @@ class TagalSynthesizer:
         run_settings(self.preset, **self.settings)  # what is wrong with them is said before a model is loaded
         self._table_name = next(iter(data)) if isinstance(data, Mapping) else None
         self.task_ = TableTask(_only_frame(data), target, overrides)
+        self._rules = _as_rules(rules or (), self.task_)
         self._lm = self._as_lm(self.lm)
         self.program_ = self.program or make_program(
             run_settings(self.preset, prompt_style(self._lm), **self.settings)  # type: ignore[arg-type]
@@ -89,23 +97,47 @@ class TagalSynthesizer:
         self._assign(self.summary_lm, "summarizer")
         return self
 
-    def sample(self, n_rows: int, on_progress: Callable[[Progress], None] | None = None) -> Frames:
+    def sample(
+        self,
+        n_rows: int | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        *,
+        where: str | None = None,
+        rows_per: Mapping[str, int] | None = None,
+        balance: bool = False,
+    ) -> Frames:
         """Write exactly `n_rows` rows, in the form `fit` was given.
+
+        Args:
+            n_rows: the sum of `rows_per` where None.
+            on_progress: called after each committed round.
+            where: what every row meets, e.g. `"age >= 30 and income == '>50K'"`.
+            rows_per: exactly so many rows of these classes, none of the others.
+            balance: as many rows of each class.
 
         Raises:
             NotEnoughRowsError: the bounded draws gave fewer; what was accepted is in its `prediction`.
+            ConditionError, RuleError, SettingsError: what is asked for cannot be had; no LM was called.
         """
         if not hasattr(self, "task_"):
             raise SettingsError("this synthesizer has seen no table yet; call fit first")
+        condition = Condition.parse(where, self.task_.schema) if where else None
+        quotas = quotas_for(self.task_.schema, n_rows, balance, rows_per, condition)
+        if n_rows is None and quotas is None:
+            raise SettingsError("how many rows? give n_rows or rows_per")
+        n_rows = n_rows if n_rows is not None else sum((quotas or {}).values())
+        wanted = Wanted(condition, self._rules, quotas)
         with dspy.context(lm=self._lm, trace=None):
-            self.prediction_ = self.program_(task=self.task_, n_rows=n_rows, seed=self.seed, on_progress=on_progress)
+            self.prediction_ = self.program_(
+                task=self.task_, n_rows=n_rows, seed=self.seed, on_progress=on_progress, wanted=wanted
+            )
         table: pd.DataFrame = self.prediction_.table
         return table if self._table_name is None else {self._table_name: table}
 
     def preview(self, n_rows: int) -> list[list[dict[str, str]]]:
         """The messages of the first draws, one of each class where rows are drawn by class; no LM is called."""
         with dspy.context(lm=self._lm):
-            return self.program_.preview(self.task_, n_rows, self.seed)
+            return self.program_.preview(self.task_, n_rows, self.seed, Wanted(rules=self._rules))
 
     def _assign(self, lm: str | dspy.LM | None, role: str) -> None:
         part = getattr(self.program_, role, None)
@@ -116,6 +148,14 @@ class TagalSynthesizer:
         if not isinstance(lm, str):
             return lm
         return make_lm(lm, api_base=None if is_local(lm) else self.api_base)
+
+
+def _as_rules(rules: Sequence[Any], task: TableTask) -> Rules | None:
+    if not rules:
+        return None
+    if all(isinstance(rule, Mapping) for rule in rules):
+        return Rules.from_table([dict(rule) for rule in rules], task.schema)
+    return Rules.from_constraints(rules, task.schema)
 
 
 def _only_frame(data: Frames) -> pd.DataFrame:

@@ -41,7 +41,8 @@ def preview(data: str, options: Options) -> None:
     """Print the first prompts."""
     dataset = load_dataset(data)
     synthesizer = TagalSynthesizer(options.lm, preset=options.preset, seed=options.seed, **options.settings)
-    synthesizer.fit(dataset.frame, overrides=named(options.table, dataset.name, dataset.target))
+    overrides = named(options.table, dataset.name, dataset.target)
+    synthesizer.fit(dataset.frame, overrides=overrides, rules=options.rules)
     for number, messages in enumerate(synthesizer.preview(options.rows), start=1):
         for message in messages:
             _out(f"--- prompt {number}, {message['role']} ---\n{message['content'].rstrip()}\n")

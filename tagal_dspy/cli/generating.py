@@ -90,23 +90,24 @@ def generate(data: str, options: Options, output: Output, cache: Path | None) ->
         seed=options.seed,
         **options.settings,
     )
-    synthesizer.fit(dataset.frame, overrides=named(options.table, dataset.name, dataset.target))
+    overrides = named(options.table, dataset.name, dataset.target)
+    synthesizer.fit(dataset.frame, overrides=overrides, rules=options.rules)
     for label, n_there in scarce_strata(synthesizer.task_, synthesizer.program_.settings.n_shots).items():
         say(f"note: {label!r} has {n_there} training rows; all of them are few-shots")
     _use_cache(cache)
-    return _Sampling(synthesizer, options.rows, output).run()
+    return _Sampling(synthesizer, options, output).run()
 
 
 class _Sampling:
     """One sampling: keeps the last progress, so that whatever ends it early, accepted rows are written."""
 
-    def __init__(self, synthesizer: TagalSynthesizer, n_rows: int, output: Output) -> None:
-        self._synthesizer, self._n_rows, self._output = synthesizer, n_rows, output
+    def __init__(self, synthesizer: TagalSynthesizer, options: Options, output: Output) -> None:
+        self._synthesizer, self._options, self._output = synthesizer, options, output
         self._last: Progress | None = None
         self._started = time.monotonic()
 
     def run(self) -> int:
-        with progress_shown(self._n_rows) as show:
+        with progress_shown(self._options.rows) as show:
             problem = self._sampled(show)
         if problem is None:
             self._finish()
@@ -123,7 +124,10 @@ class _Sampling:
             show(progress)
 
         try:
-            self._synthesizer.sample(self._n_rows, on_progress)
+            asked = self._options
+            self._synthesizer.sample(
+                asked.rows, on_progress, where=asked.where, rows_per=asked.rows_per, balance=asked.balance
+            )
         except (TagalError, KeyboardInterrupt) as error:
             return error
         except LMError as error:

@@ -7,6 +7,7 @@ from tagal_dspy.modules.prompt_refine import PromptRefine, TurnSummarizer
 from tagal_dspy.modules.reduced_loop import ReducedLoop
 from tagal_dspy.modules.synth_loop import SynthLoop
 from tagal_dspy.modules.turns import Progress, Turn
+from tagal_dspy.modules.wanted import Wanted
 from tagal_dspy.settings import Method
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "TagalLoop",
     "Turn",
     "TurnSummarizer",
+    "Wanted",
 ]
 
 METHODS: dict[Method, type[TagalLoop]] = {

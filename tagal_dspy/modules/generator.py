@@ -12,6 +12,7 @@ from dspy.utils.exceptions import AdapterParseError
 from tagal_dspy.card import make_card
 from tagal_dspy.codecs import Decoded, RowCodec, make_codec
 from tagal_dspy.errors import EngineError
+from tagal_dspy.rules import Rules
 from tagal_dspy.schema import Column, Row
 from tagal_dspy.settings import CodecName, ColumnOrder
 from tagal_dspy.signatures import GenerateRows, Table, adapter_for
@@ -54,8 +55,8 @@ class RowGenerator(dspy.Module):  # type: ignore[misc]
             n_rows: how many rows to ask for.
             request: `examples` (rows to show, with the card; None on a later turn of a conversation), `history`
                 (messages of the turns before), `critique`, `refined_prompt`, `wanted` (in words, which rows to
-                write), `narrowed` (columns to hold the rows to, where the engine takes a grammar) and `rollout_id`
-                (names the draw: equal ids draw equal rows).
+                write), `narrowed` (columns to hold the rows to, where the engine takes a grammar), `rules` (told in
+                the card) and `rollout_id` (names the draw: equal ids draw equal rows).
         """
         codec = self.wire(task)
         inputs, adapter = self._prepared(task, codec, n_rows, **request)
@@ -96,10 +97,11 @@ class RowGenerator(dspy.Module):  # type: ignore[misc]
         refined_prompt: str | None = None,
         wanted: str | None = None,
         narrowed: Mapping[str, Column] | None = None,
+        rules: Rules | None = None,
     ) -> dict[str, Any]:
         """The fields of `GenerateRows` for a draw, without the history; what is not said is left out."""
         fields: dict[str, Any] = {
-            "card": make_card(task.schema) if examples is not None and not refined_prompt else None,
+            "card": make_card(task.schema, rules) if examples is not None and not refined_prompt else None,
             "refined_prompt": refined_prompt,
             "examples": Table(text=self.wire(task).encode(examples)) if examples is not None else None,
             "critique": critique or None,

@@ -17,6 +17,7 @@ from tagal_dspy.modules.generator import RowGenerator
 from tagal_dspy.modules.rounds import Call, Steps, arun_rounds, arun_steps, run_rounds, run_steps
 from tagal_dspy.modules.run import PATIENCE, Run
 from tagal_dspy.modules.turns import Progress, Round, Turn, best_turn
+from tagal_dspy.modules.wanted import Wanted
 from tagal_dspy.settings import RunSettings, validated
 from tagal_dspy.signatures import Table
 from tagal_dspy.task import TableTask
@@ -45,7 +46,12 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         self.sampler = sampler or SAMPLERS[self.settings.few_shots]()
 
     def forward(
-        self, task: TableTask, n_rows: int, seed: int = 0, on_progress: Callable[[Progress], None] | None = None
+        self,
+        task: TableTask,
+        n_rows: int,
+        seed: int = 0,
+        on_progress: Callable[[Progress], None] | None = None,
+        wanted: Wanted | None = None,
     ) -> dspy.Prediction:
         """Write exactly `n_rows` rows.
 
@@ -54,6 +60,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
             n_rows: at least 1.
             seed: equal seeds and equal LM answers give equal tables.
             on_progress: called after each committed round.
+            wanted: what every row must meet, and how many rows of each class there shall be.
 
         Returns:
             A prediction with `table` (a frame with the real one's columns and dtypes), `turns`, `curve` (mean score
@@ -63,7 +70,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         Raises:
             NotEnoughRowsError: the bounded draws gave fewer; what was accepted is in its `prediction`.
         """
-        run = Run(self, task, n_rows, seed, on_progress)
+        run = Run(self, task, n_rows, seed, on_progress, wanted)
         with dspy.track_usage() as run.usage:
             run_steps(self.lead(run))
             run_rounds(run)
@@ -73,10 +80,15 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         return run.finished()
 
     async def aforward(
-        self, task: TableTask, n_rows: int, seed: int = 0, on_progress: Callable[[Progress], None] | None = None
+        self,
+        task: TableTask,
+        n_rows: int,
+        seed: int = 0,
+        on_progress: Callable[[Progress], None] | None = None,
+        wanted: Wanted | None = None,
     ) -> dspy.Prediction:
         """See `forward`."""
-        run = Run(self, task, n_rows, seed, on_progress)
+        run = Run(self, task, n_rows, seed, on_progress, wanted)
         with dspy.track_usage() as run.usage:
             await arun_steps(self.lead(run))
             await arun_rounds(run)
@@ -85,9 +97,11 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
                 await arun_rounds(run)
         return run.finished()
 
-    def preview(self, task: TableTask, n_rows: int, seed: int = 0) -> list[list[dict[str, str]]]:
+    def preview(
+        self, task: TableTask, n_rows: int, seed: int = 0, wanted: Wanted | None = None
+    ) -> list[list[dict[str, str]]]:
         """The messages of the first draw, or of the first draw of each class; calls no LM."""
-        run = Run(self, task, n_rows, seed, None)
+        run = Run(self, task, n_rows, seed, wanted=wanted)
         prompts = []
         for label in run.labels:
             call = next(self.conversation(run, run.next_number(), label, self.settings.rows_per_draw))

@@ -19,10 +19,11 @@ from tagal_dspy.few_shot import FewShotSampler
 from tagal_dspy.modules.rounds import Steps
 from tagal_dspy.modules.steering import steered
 from tagal_dspy.modules.turns import Progress, Round, Turn, curve
+from tagal_dspy.modules.wanted import Wanted
 from tagal_dspy.quick_score import QuickScore
 from tagal_dspy.schema import CategoricalColumn, Column, Row
 from tagal_dspy.settings import RunSettings
-from tagal_dspy.signatures import only_rows_with
+from tagal_dspy.signatures import wanted_rows
 from tagal_dspy.task import TableTask
 
 PATIENCE = 20
@@ -56,14 +57,20 @@ class Run:
         task: TableTask,
         n_rows: int,
         seed: int,
-        on_progress: Callable[[Progress], None] | None,
+        on_progress: Callable[[Progress], None] | None = None,
+        wanted: Wanted | None = None,
     ) -> None:
         if n_rows < 1:
             raise DataError(f"n_rows is {n_rows}; ask for at least 1 row")
+        self.wanted = wanted or Wanted()
+        self.wanted.check(task, n_rows)
+        self.rules = self.wanted.rules.fitted(task) if self.wanted.rules else None
         self.loop, self.task, self.n_rows, self.seed = loop, task, n_rows, seed
         self.settings = loop.settings
         self.ahead = self.settings.rounds_ahead
-        self.row_filter = RowFilter(task, self.settings.strictness)
+        self.row_filter = RowFilter(
+            task, self.settings.strictness, rules=self.wanted.rules, condition=self.wanted.condition
+        )
         self.quotas = self._quotas()
         self.acceptance = Acceptance(self.row_filter, n_rows, self.quotas)
         self.memory: Any = None
@@ -80,12 +87,14 @@ class Run:
         self._paused = False
 
     def _quotas(self) -> dict[str, int] | None:
-        schema = self.task.schema
+        schema, condition = self.task.schema, self.wanted.condition
+        if self.wanted.quotas is not None:
+            return dict(self.wanted.quotas)
         if self.settings.shares == "free" or not schema.classes or schema.target is None:
             return None
-        column = schema[schema.target]
-        shares = dict(zip(schema.classes, column.shares, strict=True)) if isinstance(column, CategoricalColumn) else {}
-        return apportion(self.n_rows, shares)
+        place = schema.names.index(schema.target)
+        counts = Counter(row[place] for row in self.task.train_rows if condition is None or condition.holds(row))
+        return apportion(self.n_rows, {label: counts[label] for label in schema.classes})
 
     def rollout_id(self, *names: int | str) -> int:
         """A number below 2**31 that names a draw, the same for the same seed and place in the run."""
@@ -95,7 +104,8 @@ class Run:
     def few_shots(self, number: int, label: str | None) -> list[Row]:
         """Fresh few-shots for a round."""
         rng = np.random.default_rng([self.seed, number])
-        return self.loop.sampler.sample(self.task, self.settings.n_shots, rng, label, self.accepted(label))
+        only = self.wanted.condition.holds if self.wanted.condition else None
+        return self.loop.sampler.sample(self.task, self.settings.n_shots, rng, label, self.accepted(label), only)
 
     def accepted(self, label: str | None) -> list[Row]:
         """The rows accepted so far, of one class where one is given."""
@@ -107,14 +117,17 @@ class Run:
 
     def wish(self, number: int, label: str | None) -> dict[str, Any]:
         """What a draw of a round is told and held to: the class to write, and what there is enough of."""
-        target = self.task.schema[self.task.schema.target] if label and self.task.schema.target else None
+        schema, condition = self.task.schema, self.wanted.condition
         narrowed: dict[str, Column] = {}
         if self.settings.steering == "grammar" and number % STEERED_ROUNDS == 0:
             narrowed |= steered(self.task, self.accepted(label), label)
+        if condition is not None:
+            narrowed |= condition.narrowed
+        target = schema[schema.target] if label and schema.target else None
         if label and isinstance(target, CategoricalColumn):
             narrowed[target.name] = target.among((label,))
-            return {"wanted": only_rows_with(target.name, label), "narrowed": narrowed}
-        return {"narrowed": narrowed}
+        text = wanted_rows((target.name, label) if target and label else None, condition.text if condition else None)
+        return {"wanted": text, "narrowed": narrowed, "rules": self.rules}
 
     @property
     def labels(self) -> list[str | None]:

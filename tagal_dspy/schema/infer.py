@@ -145,7 +145,7 @@ def _at_least(bound: float, decimals: int) -> float:
     steps = 10**decimals
     nearest = round(bound * steps)
     is_one = math.isclose(nearest / steps, bound, rel_tol=1e-12, abs_tol=1e-6 / steps)
-    return (nearest if is_one else math.ceil(bound * steps)) / steps
+    return float((nearest if is_one else math.ceil(bound * steps)) / steps)
 
 
 def _decimals(numbers: np.ndarray[Any, np.dtype[np.float64]]) -> int:

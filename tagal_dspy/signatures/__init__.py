@@ -2,7 +2,7 @@
 
 from tagal_dspy.signatures.adapters import ContinuationAdapter, RowsChatAdapter, adapter_for, prompt_style
 from tagal_dspy.signatures.critique import NOTHING_MEASURED, CritiqueRows, critique_text, measured_text
-from tagal_dspy.signatures.generation import GenerateRows, only_rows_with
+from tagal_dspy.signatures.generation import GenerateRows, wanted_rows
 from tagal_dspy.signatures.summary import FEW_SHOT_SLOT, SummarizeTurns, conversation_text, with_few_shots_below
 from tagal_dspy.signatures.types import CritiquePoint, Discrepancy, Table
 
@@ -21,7 +21,7 @@ __all__ = [
     "conversation_text",
     "critique_text",
     "measured_text",
-    "only_rows_with",
+    "wanted_rows",
     "prompt_style",
     "with_few_shots_below",
 ]

@@ -28,6 +28,8 @@ class GenerateRows(dspy.Signature):  # type: ignore[misc]
     rows: Table = dspy.OutputField(desc="exactly n_rows new rows in the format of the examples, and nothing else")
 
 
-def only_rows_with(column: str, value: str) -> str:
-    """What to put in `wanted` for rows of one class."""
-    return f'only rows in which "{column}" is "{value}"'
+def wanted_rows(label: tuple[str, str] | None, condition: str | None) -> str | None:
+    """What to put in `wanted`: the column and value of a class, and a condition; None where any row will do."""
+    parts = [f'only rows in which "{label[0]}" is "{label[1]}"'] if label else []
+    parts += [f"every row meets: {condition}"] if condition else []
+    return "; ".join(parts) or None

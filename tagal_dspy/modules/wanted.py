@@ -1,0 +1,36 @@
+"""`Wanted`: which rows a call asks for, besides how many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tagal_dspy.conditions import Condition
+from tagal_dspy.errors import SettingsError
+from tagal_dspy.rules import Rules
+from tagal_dspy.task import TableTask
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What every row must meet, and how many rows of each class there shall be.
+
+    Attributes:
+        condition: every row meets it; it narrows the grammar, chooses the few-shots and is told to the LM.
+        rules: every row keeps them; they are told to the LM in the card.
+        quotas: rows of each class; None leaves them to the settings.
+    """
+
+    condition: Condition | None = None
+    rules: Rules | None = None
+    quotas: Mapping[str, int] | None = None
+
+    def check(self, task: TableTask, n_rows: int) -> None:
+        """Raise before the first call for what cannot be had: unmet conditions, broken rules, counts that differ."""
+        if self.condition is not None:
+            self.condition.check(task)
+        if self.rules is not None:
+            self.rules.check(task)
+        total = n_rows if self.quotas is None else sum(self.quotas.values())
+        if total != n_rows:
+            raise SettingsError(f"the rows of the classes add up to {total}, and {n_rows} are asked for")

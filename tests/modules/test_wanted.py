@@ -1,0 +1,95 @@
+"""Exactly the rows that are wanted: conditions, counts per class, rules."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from scripts import shop_frame, shop_rows
+
+from tagal_dspy.errors import NotEnoughRowsError, TagalError
+from tagal_dspy.synthesizer import TagalSynthesizer
+from tagal_dspy.testing import Answer, Asked, scripted_lm
+
+
+def synthesizer(rules: list[dict[str, Any]] | None = None, **settings: Any) -> tuple[TagalSynthesizer, Any]:
+    def answer(asked: Asked) -> Answer:
+        return {"rows": shop_rows(20, random.Random(repr(asked.turns) + str(len(lm.engine.asked))))}
+
+    lm = scripted_lm(answer, takes_grammar=True, cache=False)
+    made = TagalSynthesizer(lm, n_shots=3, n_iter=1, critic="none", rounds_ahead=2, **settings)
+    return made.fit(shop_frame(), "buys", rules=rules), lm.engine
+
+
+def test_every_row_meets_the_condition_and_there_are_exactly_as_many() -> None:
+    made, _ = synthesizer()
+    table = made.sample(25, where="age >= 40 and city != 'Mons'")
+    assert len(table) == 25
+    assert (table["age"] >= 40).all()
+    assert not (table["city"] == "Mons").any()
+
+
+def test_condition_chooses_few_shots_narrows_the_grammar_and_is_told() -> None:
+    made, engine = synthesizer()
+    made.sample(5, where="city == 'Ghent'")
+    first = engine.asked[0]
+    assert "every row meets: city == 'Ghent'" in first.last
+    assert 'cell-2 ::= "Ghent"\n' in first.extra["grammar"]
+    examples = first.last.split("[[ ## examples ## ]]")[1]
+    assert "Leuven" not in examples
+    assert "Mons" not in examples
+
+
+def test_rows_per_class_are_exact() -> None:
+    made, _ = synthesizer()
+    assert made.sample(rows_per={"yes": 7, "no": 3})["buys"].value_counts().to_dict() == {"yes": 7, "no": 3}
+
+
+def test_class_that_is_not_named_gets_no_rows() -> None:
+    made, _ = synthesizer()
+    assert set(made.sample(rows_per={"yes": 6})["buys"]) == {"yes"}
+
+
+def test_balance_gives_equal_classes() -> None:
+    made, _ = synthesizer()
+    assert made.sample(20, balance=True)["buys"].value_counts().to_dict() == {"yes": 10, "no": 10}
+
+
+def test_class_shares_under_a_condition_are_those_of_the_real_rows_that_meet_it() -> None:
+    made, _ = synthesizer()
+    table = made.sample(30, where="age >= 60")
+    real = made.task_.train[made.task_.train["age"] >= 60]["buys"].value_counts(normalize=True)
+    assert table["buys"].value_counts(normalize=True)["yes"] == pytest.approx(real["yes"], abs=0.02)
+
+
+def test_rules_are_told_in_the_card_and_kept() -> None:
+    made, engine = synthesizer(rules=[{"kind": "fixed_combinations", "columns": ["city", "buys"]}])
+    table = made.sample(10)
+    assert "Every row keeps these rules:" in engine.asked[0].last
+    assert len(table) == 10
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"where": "age >= 200"},
+        {"where": "age >= 50 and age < 40"},
+        {"where": "__import__('os').system('true')"},
+        {"where": "height > 3"},
+        {"rows_per": {"maybe": 3}},
+        {"rows_per": {"yes": 3}, "balance": True},
+    ],
+)
+def test_what_cannot_be_had_is_said_before_the_first_call(wish: dict[str, Any]) -> None:
+    made, engine = synthesizer()
+    with pytest.raises(TagalError):
+        made.sample(None if "rows_per" in wish else 5, **wish)
+    assert engine.asked == []
+
+
+def test_condition_that_the_model_never_meets_ends_in_a_bounded_error() -> None:
+    lm = scripted_lm(lambda asked: {"rows": "30,20.5,Mons,no"}, cache=False)
+    made = TagalSynthesizer(lm, n_shots=3, n_iter=1, critic="none").fit(shop_frame(), "buys")
+    with pytest.raises(NotEnoughRowsError, match="constraint"):
+        made.sample(5, where="city == 'Ghent'")
