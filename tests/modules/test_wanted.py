@@ -64,7 +64,7 @@ def test_class_shares_under_a_condition_are_those_of_the_real_rows_that_meet_it(
 
 
 def test_rules_are_told_in_the_card_and_kept() -> None:
-    made, engine = synthesizer(rules=[{"kind": "fixed_combinations", "columns": ["city", "buys"]}])
+    made, engine = synthesizer(rules=[{"kind": "fixed-combinations", "columns": ["city", "buys"]}])
     table = made.sample(10)
     assert "Every row keeps these rules:" in engine.asked[0].last
     assert len(table) == 10
