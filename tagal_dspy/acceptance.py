@@ -43,12 +43,15 @@ class RowFilter:
         judged = [self._canonical(row) for row in rows]
         fitting = [row for row in judged if not isinstance(row, Reject)]
         details = dict(zip(fitting, self._unwanted(fitting), strict=True))
-        rejects = [
-            each if isinstance(each, Reject) else _reject("constraint", each, detail)
-            for each in judged
-            if (detail := "" if isinstance(each, Reject) else details[each]) is not None
-        ]
-        return [row for row in fitting if details[row] is None], rejects
+        accepted, rejects = [], []
+        for each in judged:
+            if isinstance(each, Reject):
+                rejects.append(each)
+            elif (detail := details[each]) is None:
+                accepted.append(each)
+            else:
+                rejects.append(_reject("constraint", each, detail))
+        return accepted, rejects
 
     def _unwanted(self, rows: Sequence[Row]) -> list[str | None]:
         """For each canonical row the rule that it breaks, or the condition that it does not meet."""

@@ -7,16 +7,14 @@ break a one-hot encoding. What is programmed in Python is left to SDV's object.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal, NamedTuple, Union
+from typing import Annotated, Any, Literal, Union
 
-import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
-from tagal_dspy.errors import RuleError
+from tagal_dspy.rules.base import BaseRule, Edge
+from tagal_dspy.rules.programmed import Programmed
 from tagal_dspy.schema import CategoricalColumn, NumericalColumn, Row, TableSchema
 
 MAX_COMBINATIONS = 20
@@ -26,46 +24,7 @@ Combination = tuple[Union[str, None], ...]
 _BITS = {"1": 1, "True": 1, "0": 0, "False": 0}
 
 
-class Edge(NamedTuple):
-    """One column never below another, or always above it where strict."""
-
-    low: str
-    high: str
-    strict: bool
-
-
-class _Rule(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The columns that the rule is about."""
-        raise NotImplementedError
-
-    @property
-    def text(self) -> str:
-        """The rule as a sentence."""
-        raise NotImplementedError
-
-    @property
-    def edges(self) -> tuple[Edge, ...]:
-        """The order among columns that the rule demands."""
-        return ()
-
-    def unfit(self, schema: TableSchema) -> str:
-        """Which of the rule's columns, all of which exist, the rule cannot be about, and why; empty where it can."""
-        raise NotImplementedError
-
-    def kept_by(self, rows: Sequence[Row], schema: TableSchema) -> list[bool]:
-        """Which of the rows keep the rule."""
-        raise NotImplementedError
-
-    def constraint(self) -> Any:
-        """The same as a constraint of SDV, which is imported."""
-        raise NotImplementedError
-
-
-class Inequality(_Rule):
+class Inequality(BaseRule):
     """`low` is at most `high`, or less where strict. Rows that lack one of them keep the rule."""
 
     kind: Literal["inequality"] = "inequality"
@@ -75,37 +34,37 @@ class Inequality(_Rule):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """See `_Rule.names`."""
+        """See `BaseRule.names`."""
         return self.low, self.high
 
     @property
     def text(self) -> str:
-        """See `_Rule.text`."""
+        """See `BaseRule.text`."""
         relation = "always less than" if self.strict else "never greater than"
         return f'"{self.low}" is {relation} "{self.high}".'
 
     @property
     def edges(self) -> tuple[Edge, ...]:
-        """See `_Rule.edges`."""
+        """See `BaseRule.edges`."""
         return (Edge(self.low, self.high, self.strict),)
 
     def unfit(self, schema: TableSchema) -> str:
-        """See `_Rule.unfit`."""
+        """See `BaseRule.unfit`."""
         return _without_numbers(self.names, schema)
 
     def kept_by(self, rows: Sequence[Row], schema: TableSchema) -> list[bool]:
-        """See `_Rule.kept_by`."""
+        """See `BaseRule.kept_by`."""
         pairs = zip(*(_numbers(name, rows, schema) for name in self.names), strict=True)
         return [_ordered(low, high, self.strict) for low, high in pairs]
 
     def constraint(self) -> Any:
-        """See `_Rule.constraint`."""
+        """See `BaseRule.constraint`."""
         from sdv import cag
 
         return cag.Inequality(self.low, self.high, strict_boundaries=self.strict)
 
 
-class Range(_Rule):
+class Range(BaseRule):
     """`middle` lies between `low` and `high`, strictly unless told otherwise. Each pair of them is compared that is
     there, so `low` and `high` also where `middle` is missing.
     """
@@ -118,27 +77,27 @@ class Range(_Rule):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """See `_Rule.names`."""
+        """See `BaseRule.names`."""
         return self.low, self.middle, self.high
 
     @property
     def text(self) -> str:
-        """See `_Rule.text`."""
+        """See `BaseRule.text`."""
         if self.strict:
             return f'"{self.middle}" is always greater than "{self.low}" and less than "{self.high}".'
         return f'"{self.middle}" is never less than "{self.low}" and never greater than "{self.high}".'
 
     @property
     def edges(self) -> tuple[Edge, ...]:
-        """See `_Rule.edges`."""
+        """See `BaseRule.edges`."""
         return Edge(self.low, self.middle, self.strict), Edge(self.middle, self.high, self.strict)
 
     def unfit(self, schema: TableSchema) -> str:
-        """See `_Rule.unfit`."""
+        """See `BaseRule.unfit`."""
         return _without_numbers(self.names, schema)
 
     def kept_by(self, rows: Sequence[Row], schema: TableSchema) -> list[bool]:
-        """See `_Rule.kept_by`."""
+        """See `BaseRule.kept_by`."""
         triples = zip(*(_numbers(name, rows, schema) for name in self.names), strict=True)
         return [
             _ordered(low, middle, self.strict)
@@ -148,13 +107,13 @@ class Range(_Rule):
         ]
 
     def constraint(self) -> Any:
-        """See `_Rule.constraint`."""
+        """See `BaseRule.constraint`."""
         from sdv import cag
 
         return cag.Range(self.low, self.middle, self.high, strict_boundaries=self.strict)
 
 
-class FixedIncrements(_Rule):
+class FixedIncrements(BaseRule):
     """`column` is a multiple of `increment`, or missing."""
 
     kind: Literal["fixed-increments"] = "fixed-increments"
@@ -163,31 +122,31 @@ class FixedIncrements(_Rule):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """See `_Rule.names`."""
+        """See `BaseRule.names`."""
         return (self.column,)
 
     @property
     def text(self) -> str:
-        """See `_Rule.text`."""
+        """See `BaseRule.text`."""
         return f'"{self.column}" is always a multiple of {self.increment}.'
 
     def unfit(self, schema: TableSchema) -> str:
-        """See `_Rule.unfit`."""
+        """See `BaseRule.unfit`."""
         return _without_numbers(self.names, schema)
 
     def kept_by(self, rows: Sequence[Row], schema: TableSchema) -> list[bool]:
-        """See `_Rule.kept_by`."""
+        """See `BaseRule.kept_by`."""
         numbers = _numbers(self.column, rows, schema)
         return [number is None or number % self.increment == 0 for number in numbers]
 
     def constraint(self) -> Any:
-        """See `_Rule.constraint`."""
+        """See `BaseRule.constraint`."""
         from sdv import cag
 
         return cag.FixedIncrements(self.column, self.increment)
 
 
-class FixedCombinations(_Rule):
+class FixedCombinations(BaseRule):
     """The categories of `columns` stand together only as in a real row; a missing value is one of them.
 
     Until `fitted` to rows, no row breaks it.
@@ -199,12 +158,12 @@ class FixedCombinations(_Rule):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """See `_Rule.names`."""
+        """See `BaseRule.names`."""
         return self.columns
 
     @property
     def text(self) -> str:
-        """See `_Rule.text`."""
+        """See `BaseRule.text`."""
         listed = ", ".join(f'"{name}"' for name in self.columns)
         if self._known is None or len(self._known) > MAX_COMBINATIONS:
             return f"{listed} stand together only in combinations that real rows have."
@@ -218,23 +177,23 @@ class FixedCombinations(_Rule):
         return rule
 
     def unfit(self, schema: TableSchema) -> str:
-        """See `_Rule.unfit`."""
+        """See `BaseRule.unfit`."""
         wrong = [name for name in self.columns if not isinstance(schema[name], CategoricalColumn)]
         return f"{_listed(wrong)} not categorical" if wrong else ""
 
     def kept_by(self, rows: Sequence[Row], schema: TableSchema) -> list[bool]:
-        """See `_Rule.kept_by`."""
+        """See `BaseRule.kept_by`."""
         known = self._known
         return [known is None or each in known for each in _combinations(self.columns, rows, schema)]
 
     def constraint(self) -> Any:
-        """See `_Rule.constraint`."""
+        """See `BaseRule.constraint`."""
         from sdv import cag
 
         return cag.FixedCombinations(list(self.columns))
 
 
-class OneHotEncoding(_Rule):
+class OneHotEncoding(BaseRule):
     """Exactly one of `columns` is 1 (or true), the others are 0 (or false), none is missing."""
 
     kind: Literal["one-hot-encoding"] = "one-hot-encoding"
@@ -242,91 +201,31 @@ class OneHotEncoding(_Rule):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """See `_Rule.names`."""
+        """See `BaseRule.names`."""
         return self.columns
 
     @property
     def text(self) -> str:
-        """See `_Rule.text`."""
+        """See `BaseRule.text`."""
         listed = ", ".join(f'"{name}"' for name in self.columns)
         return f"Exactly one of {listed} is 1 (or true), the others are 0 (or false)."
 
     def unfit(self, schema: TableSchema) -> str:
-        """See `_Rule.unfit`."""
+        """See `BaseRule.unfit`."""
         wrong = [name for name in self.columns if not _holds_bits(schema, name)]
         return f"{_listed(wrong)} not of 0 and 1, or true and false" if wrong else ""
 
     def kept_by(self, rows: Sequence[Row], schema: TableSchema) -> list[bool]:
-        """See `_Rule.kept_by`."""
+        """See `BaseRule.kept_by`."""
         places = [schema.names.index(name) for name in self.columns]
         bits = ([_BITS.get(row[place] or "") for place in places] for row in rows)
         return [None not in each and sum(filter(None, each)) == 1 for each in bits]
 
     def constraint(self) -> Any:
-        """See `_Rule.constraint`."""
+        """See `BaseRule.constraint`."""
         from sdv import cag
 
         return cag.OneHotEncoding(list(self.columns))
-
-
-@dataclass(frozen=True, eq=False)
-class Programmed:
-    """A `ProgrammableConstraint` of SDV, which must judge each row by itself.
-
-    Its docstring's first paragraph is what prompts say of it; without one it is enforced and not told.
-
-    Attributes:
-        programmed: SDV's object.
-        single: whether it takes the table, rather than a dict of tables.
-    """
-
-    programmed: Any
-    single: bool
-    names: tuple[str, ...] = ()
-    edges: tuple[Edge, ...] = ()
-    kind: str = field(default="programmed", init=False)
-
-    @property
-    def text(self) -> str:
-        """See `_Rule.text`."""
-        paragraph = (type(self.programmed).__doc__ or "").strip().partition("\n\n")[0]
-        return " ".join(paragraph.split())
-
-    def unfit(self, schema: TableSchema) -> str:
-        """Nothing: what the object needs is known to itself alone, and said when it is fitted."""
-        return ""
-
-    def fitted(self, rows: Sequence[Row], schema: TableSchema) -> Programmed:
-        """A rule of an equal object that has seen some rows; raises `RuleError` when it refuses them."""
-        programmed, data = copy.deepcopy(self.programmed), self._data(rows, schema)
-        try:
-            programmed.validate(schema.to_sdv())
-            programmed.validate_input_data(data)
-            programmed.fit(data, schema.to_sdv())
-        except Exception as error:  # SDV lets such an object say no by any error
-            raise RuleError(f"{type(programmed).__name__} does not suit the table: {error}") from error
-        return Programmed(programmed, self.single)
-
-    def kept_by(self, rows: Sequence[Row], schema: TableSchema) -> list[bool]:
-        """See `_Rule.kept_by`."""
-        if not rows:
-            return []
-        valid = self.programmed.is_valid(self._data(rows, schema))
-        answers = list(valid if self.single else valid[schema.name])
-        if len(answers) != len(rows):
-            raise RuleError(
-                f"{type(self.programmed).__name__}.is_valid gave {len(answers)} answers for {len(rows)} rows; "
-                f"it must give one for each"
-            )
-        return [not pd.isna(answer) and bool(answer) for answer in answers]
-
-    def constraint(self) -> Any:
-        """See `_Rule.constraint`."""
-        return self.programmed
-
-    def _data(self, rows: Sequence[Row], schema: TableSchema) -> pd.DataFrame | dict[str, pd.DataFrame]:
-        frame = schema.to_frame(rows)
-        return frame if self.single else {schema.name: frame}
 
 
 FileRule = Annotated[

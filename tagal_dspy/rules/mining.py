@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from tagal_dspy.rules.kinds import Edge, FixedCombinations, FixedIncrements, Inequality, Rule
+from tagal_dspy.rules.base import Edge
+from tagal_dspy.rules.kinds import FixedCombinations, FixedIncrements, Inequality, Rule
 from tagal_dspy.rules.order import follows
 from tagal_dspy.rules.rules import Rules
 from tagal_dspy.schema import CategoricalColumn, NumericalColumn, TableSchema

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from tagal_dspy.rules.kinds import Edge
+from tagal_dspy.rules.base import Edge
 
 
 def follows(edge: Edge, others: Collection[Edge]) -> bool:

@@ -17,11 +17,11 @@ from tagal_dspy.rules.kinds import (
     FixedIncrements,
     Inequality,
     OneHotEncoding,
-    Programmed,
     Range,
     Rule,
 )
 from tagal_dspy.rules.order import contradiction
+from tagal_dspy.rules.programmed import Programmed
 from tagal_dspy.schema import Row, TableSchema
 from tagal_dspy.settings import validated
 from tagal_dspy.task import TableTask
