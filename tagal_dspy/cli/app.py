@@ -49,7 +49,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def generate(
     data: Data,
-    rows: Annotated[Optional[int], typer.Option(help="How many rows to write.")] = None,
+    rows: Annotated[Optional[int], typer.Option(help="How many rows to write.", show_default="100")] = None,
     target: Target = None,
     where: Where = None,
     rows_per: RowsPer = None,

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from tables import rows, schemas
 
 from tagal_dspy.codecs import JsonCodec
-from tagal_dspy.schema import CategoricalColumn, TableSchema
+from tagal_dspy.schema import CategoricalColumn, NumericalColumn, TableSchema
 
 
 class TestJsonCodec(RowCodecContract):
@@ -97,6 +97,6 @@ def test_backticks_in_a_category_open_no_code_fence() -> None:
 
 
 def test_json_schema_allows_a_bound_that_binary_fractions_miss() -> None:
-    schema = TableSchema.infer(pd.DataFrame({"x": [0.3, 0.5, 0.7]}))
-    assert schema["x"].model_dump()["minimum"] > 0.3
+    column = NumericalColumn(name="x", dtype="float64", decimals=1, minimum=0.1 + 0.2, maximum=0.7)
+    schema = TableSchema(n_rows=3, columns=(column,))
     Draft202012Validator(JsonCodec(schema).json_schema(1)).validate({"rows": [{"x": 0.3}]})

@@ -20,7 +20,7 @@ from tagal_dspy.signatures import (
     adapter_for,
     conversation_text,
     critique_text,
-    only_rows_with,
+    wanted_rows,
 )
 from tagal_dspy.task import TableTask
 from tagal_dspy.testing import scripted_lm
@@ -42,7 +42,7 @@ def inputs(toy_task: TableTask) -> dict[str, dict[str, Any]]:
     card = make_card(toy_task.schema)
     examples = Table(text=codec.encode(toy_task.train_rows[:2]))
     written = Table(text=codec.encode(toy_task.train_rows[2:4]))
-    first = {"card": card, "examples": examples, "wanted": only_rows_with("class", "yes"), "n_rows": 2}
+    first = {"card": card, "examples": examples, "wanted": wanted_rows(("class", "yes"), None), "n_rows": 2}
     turns = [(written.text, CRITIQUE), (written.text, "")]
     return {
         "first turn": {**first, "history": dspy.History(messages=[])},

@@ -15,7 +15,7 @@ from tagal_dspy.signatures import (
     SummarizeTurns,
     conversation_text,
     critique_text,
-    only_rows_with,
+    wanted_rows,
     with_few_shots_below,
 )
 
@@ -57,7 +57,12 @@ def test_conversation_numbers_its_turns() -> None:
 
 
 def test_rows_of_a_class_are_asked_for_by_column_and_value() -> None:
-    assert only_rows_with("class", "yes") == 'only rows in which "class" is "yes"'
+    assert wanted_rows(("class", "yes"), None) == 'only rows in which "class" is "yes"'
+
+
+def test_condition_is_told_beside_the_class() -> None:
+    assert wanted_rows(("class", "yes"), "age > 3") == 'only rows in which "class" is "yes"; every row meets: age > 3'
+    assert wanted_rows(None, None) is None
 
 
 def test_slot_of_a_refined_prompt_points_at_the_examples() -> None:
