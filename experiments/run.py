@@ -15,14 +15,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.compose import make_column_transformer
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.impute import SimpleImputer
-from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
 
 from tagal_dspy import NotEnoughRowsError, TableTask, TagalSynthesizer, load_dataset
+from tagal_dspy.metrics import Learning, tstr
 
 RESULTS = Path(__file__).parent / "results"
 N_FORESTS = 5
@@ -78,24 +73,8 @@ def real(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
 
 def area(task: TableTask, table: pd.DataFrame) -> float:
     """Mean test AUC (macro one-vs-rest) of random forests trained on the table alone."""
-    target = task.schema.target
-    classes = [str(label) for label in task.schema.classes]
-    numbers = [column.name for column in task.schema.columns if column.kind == "numerical"]
-    others = [name for name in task.schema.names if name not in numbers and name != target]
-    scores = []
-    for seed in range(N_FORESTS):
-        encoder = make_column_transformer(
-            (OneHotEncoder(handle_unknown="ignore"), others), (SimpleImputer(keep_empty_features=True), numbers)
-        )
-        model = make_pipeline(encoder, RandomForestClassifier(random_state=seed))
-        model.fit(table.drop(columns=target), table[target].astype(str))
-        chances = pd.DataFrame(model.predict_proba(task.test.drop(columns=target)), columns=model.classes_)
-        labels = task.test[target].astype(str)
-        wanted = classes[1:] if len(classes) == 2 else classes
-        scores.append(
-            np.mean([roc_auc_score(labels == each, chances.get(each, 0 * chances.iloc[:, 0])) for each in wanted])
-        )
-    return float(np.mean(scores))
+    forests = Learning(metric="roc_auc", classifiers=("RF",), seeds=tuple(range(N_FORESTS)))
+    return tstr(synthetic=table, holdout=task.test, schema=task.schema, learning=forests).value
 
 
 def summary(results: pd.DataFrame) -> str:

@@ -107,7 +107,8 @@ class _Sampling:
         self._started = time.monotonic()
 
     def run(self) -> int:
-        with progress_shown(self._options.rows) as show:
+        alone = self._synthesizer.program_.settings.critic != "human"
+        with progress_shown(self._options.rows, alone=alone) as show:
             problem = self._sampled(show)
         if problem is None:
             self._finish()

@@ -25,10 +25,10 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress_shown(n_rows: int) -> Iterator[Callable[[Progress], None]]:
-    """Give a function to call with each progress."""
+def progress_shown(n_rows: int, *, alone: bool) -> Iterator[Callable[[Progress], None]]:
+    """Give a function to call with each progress; `alone` where nobody else writes to the terminal meanwhile."""
     started = time.monotonic()
-    if _console.is_terminal:
+    if alone and _console.is_terminal:
         with Live(Text(f"0/{n_rows} rows; waiting for the model"), console=_console, transient=True) as live:
             yield lambda progress: live.update(Text(_line(progress, started)))
         return
