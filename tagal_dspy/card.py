@@ -53,9 +53,9 @@ def _numbers(column: NumericalColumn) -> str:
 def _categories(column: CategoricalColumn) -> str:
     if not column.shares:
         return "one of " + ", ".join(f'"{category}"' for category in column.categories)
-    pairs = list(zip(column.categories, column.shares, strict=True))
+    pairs = [pair for pair in zip(column.categories, column.shares, strict=True) if pair[1] > 0]
     if len(pairs) > MAX_CATEGORIES:
         pairs = sorted(pairs, key=lambda pair: -pair[1])[:MAX_CATEGORIES]
     listed = ", ".join(f'"{category}" ({share * 100:.1f} %)' for category, share in pairs)
-    others = len(column.categories) - len(pairs)
+    others = len(column.offered) - len(pairs)
     return f"one of {listed}" + (f" and {others} rarer ones" if others else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import pandas as pd
 import pytest
 from gbnf import Grammar
 from hypothesis import HealthCheck, given, settings
@@ -116,6 +117,12 @@ class RowCodecContract:
         codec = self.codec(toy_schema)
         text = Grammar(codec.grammar(4, {"class": label.among(("no",))})).derive(lambda n: n - 1)
         assert [row[-1] for row in codec.decode(text).rows] == ["no"] * 4
+
+    def test_category_that_no_row_has_is_never_derived(self) -> None:
+        values = pd.Categorical(["low", "high"] * 5, categories=["low", "mid", "high"])
+        codec = self.codec(TableSchema.infer(pd.DataFrame({"a": values})))
+        assert not Grammar(codec.grammar(1)).matches(codec.encode([("mid",)]).removeprefix(codec.encode([])))
+        assert codec.json_schema(1)["properties"]["rows"]["items"]["properties"]["a"] == {"enum": ["low", "high"]}
 
     def test_grammar_stands_between_what_frames_it(self, toy_schema: TableSchema) -> None:
         frame = ('[[ ## "rows" ## ]]\n', "\n[[ ## completed ## ]]\n")

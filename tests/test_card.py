@@ -54,3 +54,8 @@ def test_every_column_has_one_line(toy_frame: pd.DataFrame, target: str | None) 
     assert [line.split('": ')[0] for line in card.splitlines() if line.startswith("- ")] == [
         f'- "{name}' for name in toy_frame.columns
     ]
+
+
+def test_category_that_no_row_has_is_not_listed() -> None:
+    values = pd.Categorical(["low", "high"], categories=["low", "mid", "high"])
+    assert make_card(TableSchema.infer(pd.DataFrame({"a": values}))).endswith('one of "low" (50.0 %), "high" (50.0 %)')

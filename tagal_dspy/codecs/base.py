@@ -126,5 +126,5 @@ def _value_schema(column: Column) -> dict[str, Any]:
         low, high = bound(column.text(column.minimum)), bound(column.text(column.maximum))
         value: dict[str, Any] = {"type": kind, "minimum": low, "maximum": high}
     else:
-        value = {"enum": list(column.categories)}
+        value = {"enum": list(column.offered)}
     return {"anyOf": [value, {"type": "null"}]} if column.nullable else value

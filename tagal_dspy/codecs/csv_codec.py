@@ -62,7 +62,7 @@ class CsvCodec(RowCodec):
         return ' "," '.join(f"cell-{i}" for i in range(len(columns))) + ' "\\n"'
 
     def _cell_rule(self, column: Column) -> str:
-        rule = number(column) if isinstance(column, NumericalColumn) else one_of(map(one_cell, column.categories))
+        rule = number(column) if isinstance(column, NumericalColumn) else one_of(map(one_cell, column.offered))
         missing = one_line([""] * len(self.wire_names)).strip(",")  # quoted where it is the whole row
         return f"{rule} | {literal(missing)}" if column.nullable else rule
 

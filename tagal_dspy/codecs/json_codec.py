@@ -57,7 +57,7 @@ class JsonCodec(RowCodec):
         return '"{" ' + ' ", " '.join(pairs) + ' "}\\n"'
 
     def _cell_rule(self, column: Column) -> str:
-        rule = number(column) if isinstance(column, NumericalColumn) else one_of(map(_quoted, column.categories))
+        rule = number(column) if isinstance(column, NumericalColumn) else one_of(map(_quoted, column.offered))
         return f'{rule} | "null"' if column.nullable else rule
 
 

@@ -64,7 +64,7 @@ class SentenceCodec(RowCodec):
 
     def _cell_rule(self, column: Column) -> str:
         if isinstance(column, CategoricalColumn):
-            rule = one_of(_part(column.name, category) for category in column.categories)
+            rule = one_of(_part(column.name, category) for category in column.offered)
         else:
             rule = _number_rule(column)
         return f"{rule} | {literal(_part(column.name, self._missing))}" if column.nullable else rule

@@ -114,11 +114,11 @@ class TableSchema(BaseModel):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The target's classes as text; empty without a target or for regression."""
+        """The target's classes as text, without those that no row has; empty without a target or for regression."""
         if self.target is None or self.problem == "regression":
             return ()
         column = self[self.target]
-        return column.categories if isinstance(column, CategoricalColumn) else ()
+        return column.offered if isinstance(column, CategoricalColumn) else ()
 
     @cached_property
     def fingerprint(self) -> str:

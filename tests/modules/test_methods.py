@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import dspy
+import pandas as pd
 import pytest
 from scripts import other_roles, role, shop_frame, shop_rows, shop_task, shop_writer
 from syrupy.assertion import SnapshotAssertion
@@ -283,3 +284,15 @@ def test_predictors_are_one_per_role() -> None:
 def test_zero_rows_are_refused() -> None:
     with pytest.raises(DataError, match="n_rows is 0"):
         run(SynthLoop(RunSettings()), scripted_lm(shop_writer()), n_rows=0)
+
+
+@pytest.mark.parametrize("shares", ["real", "free"])
+def test_class_that_no_row_has_is_neither_asked_for_nor_written(shares: str) -> None:
+    frame = shop_frame().assign(buys=lambda table: pd.Categorical(table["buys"], categories=["no", "perhaps", "yes"]))
+    task = TableTask(frame, target="buys")
+    lm = scripted_lm(shop_writer(), takes_grammar=True, cache=False)
+    loop = make("synth-loop", draws="by-class", critic="none", n_iter=1, shares=shares)
+    with dspy.context(lm=lm):
+        table = loop(task=task, n_rows=20).table
+    assert table["buys"].cat.categories.tolist() == ["no", "perhaps", "yes"]
+    assert not any("perhaps" in asked.last + asked.extra["grammar"] for asked in lm.engine.asked)

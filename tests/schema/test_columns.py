@@ -144,3 +144,10 @@ def test_missing_whole_number_is_restored_as_nullable_integer() -> None:
 
 def test_rendered_numbers_have_the_decimals_of_the_column() -> None:
     assert number(2).render(pd.Series([1, 2.5, -0.001, None])) == ["1.00", "2.50", "0.00", None]
+
+
+def test_category_that_no_row_has_is_unknown_and_stays_in_the_dtype() -> None:
+    column = category("low", "mid", "high", dtype="category[ordered]:object", shares=(0.5, 0.0, 0.5))
+    assert column.offered == ("low", "high")
+    assert reason(column, "mid") == "unknown_category"
+    assert column.restore(["low"]).cat.categories.tolist() == ["low", "mid", "high"]

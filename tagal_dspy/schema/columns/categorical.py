@@ -14,22 +14,33 @@ from tagal_dspy.schema.columns.casting import TRUTH, cast
 
 
 class CategoricalColumn(BaseColumn):
-    """One value out of a closed set, each with its share of the rows that are not missing."""
+    """One value out of a closed set, each with its share of the rows that are not missing.
+
+    A category with a share of 0 is a level of the dtype that no real row has: it stays in the dtype, is never offered
+    and not accepted.
+    """
 
     kind: Literal["categorical", "boolean"] = "categorical"
     categories: tuple[str, ...]
     shares: tuple[float, ...] = ()
 
     @cached_property
+    def offered(self) -> tuple[str, ...]:
+        """The categories that may be written."""
+        if not self.shares:
+            return self.categories
+        return tuple(category for category, share in zip(self.categories, self.shares, strict=True) if share > 0)
+
+    @cached_property
     def _exact(self) -> frozenset[str]:
-        return frozenset(self.categories)
+        return frozenset(self.offered)
 
     @cached_property
     def _loose(self) -> dict[str, str]:
         """Categories by their spelling without outer blanks and case, where that is unique."""
         loose: dict[str, str] = {}
         clashes: set[str] = set()
-        for category in self.categories:
+        for category in self.offered:
             key = category.strip().casefold()
             clashes |= {key} & loose.keys()
             loose[key] = category
