@@ -83,12 +83,17 @@ def _problem(frame: pd.DataFrame, target: str | None, overrides: SchemaOverrides
 
 
 def _kind(values: pd.Series[Any]) -> Kind:
-    if pd.api.types.is_bool_dtype(values.dtype):
+    if is_truth(values):
         return "boolean"
-    if pd.api.types.is_numeric_dtype(values.dtype) and values.nunique() > 2:
-        return "numerical"
-    known = set(values.dropna().unique()) if values.dtype == object else set()
-    return "boolean" if known and all(isinstance(value, bool) for value in known) else "categorical"
+    return "numerical" if pd.api.types.is_numeric_dtype(values.dtype) and values.nunique() > 2 else "categorical"
+
+
+def is_truth(values: pd.Series[Any]) -> bool:
+    """Whether all values are true or false, whatever the dtype."""
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return True
+    known: Any = values.dropna().unique() if values.dtype == object else ()
+    return len(known) > 0 and all(isinstance(value, bool) for value in known)
 
 
 def _column(values: pd.Series[Any], kind: Kind, override: ColumnOverride) -> NumericalColumn | CategoricalColumn:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from tagal_dspy.errors import DataError
 from tagal_dspy.schema.columns import Kind, NumericalColumn
+from tagal_dspy.schema.infer import is_truth
 from tagal_dspy.schema.table import ColumnOverride, SchemaOverrides, TableSchema
 
 if TYPE_CHECKING:
@@ -55,15 +56,18 @@ def from_metadata(frame: pd.DataFrame, metadata: Metadata, target: str | None) -
     if len(tables) != 1:
         raise DataError(f"the metadata describes {len(tables)} tables; exactly one is needed")
     name, table = next(iter(tables.items()))
-    columns = {column: _override(column, spec) for column, spec in table["columns"].items()}
+    truths = {column for column in frame if column != target and is_truth(frame[column])}
+    columns = {column: _override(column, spec, column in truths) for column, spec in table["columns"].items()}
     return TableSchema.infer(frame, target, SchemaOverrides(name=name, columns=columns))
 
 
-def _override(name: str, spec: dict[str, Any]) -> ColumnOverride:
+def _override(name: str, spec: dict[str, Any], is_truth: bool) -> ColumnOverride:
     sdtype = spec["sdtype"]
     if sdtype not in _KINDS:
         raise DataError(f"column {name!r} has the sdtype {sdtype!r}; supported are {', '.join(_KINDS)}")
     kind = _KINDS[sdtype]
+    if kind == "categorical" and is_truth:
+        kind = "boolean"  # SDV calls truth values categorical once their values are listed
     if kind != "numerical":
-        return ColumnOverride(kind=None if kind == "categorical" else kind)
+        return ColumnOverride(kind=kind)
     return ColumnOverride(kind=kind, minimum=spec.get("range_min"), maximum=spec.get("range_max"))

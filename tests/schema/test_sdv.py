@@ -16,6 +16,14 @@ def test_schema_survives_sdv_metadata(toy_frame: pd.DataFrame) -> None:
 
 
 @sdv_warns
+def test_numbers_that_metadata_calls_categorical_are_categories() -> None:
+    frame = pd.DataFrame({"zip": [1000, 1050, 9000, 9000]})
+    metadata = TableSchema.infer(frame).to_sdv()
+    metadata.update_column("zip", sdtype="categorical")
+    assert TableSchema.from_sdv(frame, metadata)["zip"].kind == "categorical"
+
+
+@sdv_warns
 def test_metadata_with_a_column_of_no_known_kind_is_refused(toy_frame: pd.DataFrame) -> None:
     metadata = TableSchema.infer(toy_frame).to_sdv()
     metadata.update_column("class", sdtype="id")
