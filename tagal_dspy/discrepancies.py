@@ -23,6 +23,9 @@ ALARM = 0.05
 """Chance of any false alarm among all differences that are looked for. Shares of the classes, relations with the
 target, and everything else have a third of it each: there are few of the first two, and they matter most."""
 
+LEAST_SURPRISE = float(np.log10(3 / ALARM))
+"""Below it a difference is no alarm even where it is the only one that is looked for."""
+
 N_FITTING_STEPS = 20
 REJECTED_SHARE = 0.1
 """Share of rejected rows from which a reason is worth a word."""
@@ -99,11 +102,13 @@ def _margins(profile: Profile, rows: Sequence[Row], cells: Ints) -> list[Discrep
 
 def _shares(name: str, counts: Counter[Any], n: int, real: Counter[Any], real_n: int) -> list[Discrepancy]:
     values = [value for value in counts | real if value is not None]
-    k, real_k = np.array([counts[v] for v in values]), np.array([real[v] for v in values])
-    surprises = _surprise(k, n, real_k, real_n)
+    pairs = np.array([(counts[value], real[value]) for value in values]).reshape(-1, 2)
+    # Most of a thousand categories are equally rare, and few of them can raise an alarm: only those get words.
+    distinct, places = np.unique(pairs, axis=0, return_inverse=True)
+    surprises = _surprise(distinct[:, 0], n, distinct[:, 1], real_n)[places.ravel()]
     return [
-        _share("share", name, value, k[i] / n, real_k[i] / real_n, float(surprises[i]))
-        for i, value in enumerate(values)
+        _share("share", name, values[i], pairs[i, 0] / n, pairs[i, 1] / real_n, float(surprises[i]))
+        for i in np.flatnonzero(surprises > LEAST_SURPRISE)
     ]
 
 

@@ -100,3 +100,10 @@ def test_no_rows_show_no_difference(task: TableTask) -> None:
 def test_table_of_one_column_is_measured() -> None:
     lone = TableTask(pd.DataFrame({"x": ["a", "b"] * 50}))
     assert measured(lone, pd.DataFrame({"x": ["a"] * 40}))[0].value == "a"
+
+
+def test_of_many_rare_categories_the_stuck_one_alone_is_named() -> None:
+    frame = pd.DataFrame({"x": [f"v{number}" for number in range(20_000)]})
+    rows = pd.DataFrame({"x": ["v0"] * 10 + [f"w{number}" for number in range(30)]})
+    shares = [each for each in measured(TableTask(frame), rows) if each.kind == "share"]
+    assert [each.value for each in shares] == ["v0"]
