@@ -63,7 +63,7 @@ class RowFilter:
 
     def _canonical(self, row: Row) -> Row | Reject:
         cells = []
-        for column, text in zip(self.task.schema.columns, row, strict=True):
+        for column, text in zip(self.task.schema.modelled, row, strict=True):
             try:
                 cells.append(column.canonical(text))
             except CellError as error:

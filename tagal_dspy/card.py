@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from tagal_dspy.rules import Rules
-from tagal_dspy.schema import CategoricalColumn, Column, NumericalColumn, TableSchema
+from tagal_dspy.schema import (
+    CategoricalColumn,
+    Column,
+    DatetimeColumn,
+    IdColumn,
+    Kind,
+    NumericalColumn,
+    TableSchema,
+    TextColumn,
+)
 
 MAX_CATEGORIES = 40
 """Categories listed with their share; of more, the most frequent ones, and how many others there are."""
@@ -22,7 +33,7 @@ def make_card(schema: TableSchema, rules: Rules | None = None) -> str:
     - "smokes": one of "no" (75.0 %), "yes" (25.0 %)
     """
     kinds = [column.kind for column in schema.columns]
-    counts = [f"{kinds.count(kind)} {kind}" for kind in ("numerical", "categorical", "boolean") if kind in kinds]
+    counts = [f"{kinds.count(kind)} {kind}" for kind in get_args(Kind) if kind in kinds]
     lines = [f'Table "{schema.name}": {schema.n_rows} rows, {len(kinds)} columns ({", ".join(counts)}).']
     if schema.notes:
         lines.append(schema.notes.strip())
@@ -37,8 +48,26 @@ def make_card(schema: TableSchema, rules: Rules | None = None) -> str:
 def _column_line(column: Column) -> str:
     described = f" ({column.description})" if column.description else ""
     missing = f"; {column.missing_share:.1%} missing".replace("%", " %") if column.nullable else ""
-    values = _numbers(column) if isinstance(column, NumericalColumn) else _categories(column)
-    return f'"{column.name}"{described}: {values}{missing}'
+    return f'"{column.name}"{described}: {_values(column)}{missing}'
+
+
+def _values(column: Column) -> str:
+    if isinstance(column, IdColumn):
+        return "an id, which is added later and not to be written"
+    if isinstance(column, NumericalColumn):
+        return _numbers(column)
+    if isinstance(column, DatetimeColumn):
+        said = " and ".join(word for part, word in (("%Y", "date"), ("%H", "time")) if part in column.format)
+        return f"{said} written as {column.format}, from {column.minimum} to {column.maximum}"
+    if isinstance(column, TextColumn):
+        return _texts(column)
+    return _categories(column)
+
+
+def _texts(column: TextColumn) -> str:
+    mean = "" if column.mean_length is None else f", {column.mean_length:.0f} on average"
+    lines = ", in one or more lines" if column.multiline else ""
+    return f"text of up to {column.max_length} characters{mean}{lines}"
 
 
 def _numbers(column: NumericalColumn) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tagal_dspy.profile import profile_of
-from tagal_dspy.schema import NumericalColumn, Reject, Row
+from tagal_dspy.schema import CategoricalColumn, Reject, Row
 from tagal_dspy.task import TableTask
 
 CONTRADICTED = 0.25
@@ -58,12 +58,12 @@ class LabelCurator:
     def _features(self, rows: Sequence[Row]) -> np.ndarray:
         profile, columns = profile_of(self._task), list(zip(*rows, strict=True))
         encoded = []
-        for place, column in enumerate(self._task.schema.columns):
+        for place, column in enumerate(self._task.schema.modelled):
             if place == self._place:
                 continue
-            if isinstance(column, NumericalColumn):
-                encoded.append(np.array([[np.nan if text is None else float(text)] for text in columns[place]]))
-            else:
-                levels = profile.levels[place]
+            levels = profile.levels[place]
+            if isinstance(column, CategoricalColumn):
                 encoded.append(np.eye(levels.n_levels)[levels.coded(columns[place])])
+            else:
+                encoded.append(levels.numbers(columns[place])[:, None])
         return np.concatenate(encoded, axis=1)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from tagal_dspy.profile import Floats, Ints, Profile, profile_of
-from tagal_dspy.schema import NumericalColumn, Reject, Row
+from tagal_dspy.schema import Reject, Row, TextColumn
 from tagal_dspy.signatures import Discrepancy
 from tagal_dspy.task import TableTask
 
@@ -25,6 +25,9 @@ target, and everything else have a third of it each: there are few of the first 
 
 LEAST_SURPRISE = float(np.log10(3 / ALARM))
 """Below it a difference is no alarm even where it is the only one that is looked for."""
+
+MAX_SHOWN = 80
+"""Characters of a value that are put in words."""
 
 N_FITTING_STEPS = 20
 REJECTED_SHARE = 0.1
@@ -113,7 +116,8 @@ def _shares(name: str, counts: Counter[Any], n: int, real: Counter[Any], real_n:
 
 
 def _share(kind: Any, name: str, value: str, share: float, real_share: float, surprise: float) -> Discrepancy:
-    text = f'"{name}" is {value} in {_percent(share)} of the rows, {_percent(real_share)} in the real table'
+    shown = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}..."
+    text = f'"{name}" is {shown} in {_percent(share)} of the rows, {_percent(real_share)} in the real table'
     return Discrepancy(
         kind=kind, columns=(name,), text=text, surprise=surprise, value=value, excess=float(share - real_share)
     )
@@ -136,21 +140,20 @@ def _missing(name: str, k: int, n: int, real_k: int, real_n: int) -> Discrepancy
 
 
 def _below(profile: Profile, place: int, codes: Ints, cut: int) -> Discrepancy | None:
-    column, levels = profile.schema.columns[place], profile.levels[place]
-    if not isinstance(column, NumericalColumn) or levels.cuts is None:
-        return None
+    levels = profile.levels[place]
     start = profile.offsets[place]
     real_bins = np.diag(profile.tables)[start : start + levels.n_levels]
     n, real_n = int((codes > 0).sum()), int(real_bins[1:].sum())
     if n == 0 or real_n == 0:
         return None
     k, real_k = int(((codes > 0) & (codes <= cut + 1)).sum()), int(real_bins[1 : cut + 2].sum())
-    limit = column.text(float(levels.cuts[cut]))
+    limit = levels.limit(cut)
     shares = f"{_percent(k / n)} of the rows, {_percent(real_k / real_n)} in the real table"
-    text = f'"{column.name}" is at most {limit} in {shares}'
+    verb = "has" if isinstance(levels.column, TextColumn) else "is"
+    text = f'"{levels.name}" {verb} at most {limit} in {shares}'
     surprise = float(_surprise(k, n, real_k, real_n))
     return Discrepancy(
-        kind="level", columns=(column.name,), text=text, surprise=surprise, value=limit, excess=k / n - real_k / real_n
+        kind="level", columns=(levels.name,), text=text, surprise=surprise, value=limit, excess=k / n - real_k / real_n
     )
 
 
@@ -203,17 +206,15 @@ def _fitted(real: Floats, observed: Floats) -> Floats:
 
 
 def _level(profile: Profile, place: int, level: int) -> str:
-    column, levels = profile.schema.columns[place], profile.levels[place]
+    levels = profile.levels[place]
     if level == 0:
-        return f'"{column.name}" missing'
+        return f'"{levels.name}" missing'
     if levels.cuts is None:
         value = next((text for text, code in levels.codes.items() if code == level), "some rarer value")
-        return f'"{column.name}" {value}'
-    if not isinstance(column, NumericalColumn):
-        return f'"{column.name}"'
-    low = f" above {column.text(float(levels.cuts[level - 2]))}" if level >= 2 else ""
-    high = f" up to {column.text(float(levels.cuts[level - 1]))}" if level - 1 < len(levels.cuts) else ""
-    return f'"{column.name}"{low}{high}'
+        return f'"{levels.name}" {value}'
+    low = f" above {levels.limit(level - 2)}" if level >= 2 else ""
+    high = f" up to {levels.limit(level - 1)}" if level - 1 < len(levels.cuts) else ""
+    return f'"{levels.name}"{low}{high}'
 
 
 def _repetitions(profile: Profile, rows: Sequence[Row]) -> list[Discrepancy]:

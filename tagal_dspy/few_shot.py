@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from tagal_dspy.schema import NumericalColumn, Row
+from tagal_dspy.schema import CategoricalColumn, DatetimeColumn, NumericalColumn, Row
 from tagal_dspy.settings import SamplerName
 from tagal_dspy.task import TableTask, strata
 
@@ -100,7 +100,8 @@ class NeighbourSampler(FewShotSampler):
     A small model writes rows like those it was shown last. Shown rows of all kinds it mixes what does not belong
     together; shown neighbours it writes one more of them, and keeps the relations between columns.
 
-    Likeness: the sum over columns of the difference in rank (numbers) or of a half where they differ (categories).
+    Likeness: the sum over columns of the difference in rank (numbers, dates) or of a half where they differ
+    (categories); texts do not count.
     """
 
     def choose(
@@ -171,17 +172,18 @@ class _Encoding:
 
     def __init__(self, task: TableTask) -> None:
         columns = list(zip(*task.train_rows, strict=True))
-        self._numbers = [i for i, each in enumerate(task.schema.columns) if isinstance(each, NumericalColumn)]
-        self._others = [i for i in range(len(columns)) if i not in self._numbers]
-        self._sorted = [np.sort(_floats(columns[i])) for i in self._numbers]
+        kinds = list(enumerate(task.schema.modelled))
+        self._numbers = {i: each for i, each in kinds if isinstance(each, (NumericalColumn, DatetimeColumn))}
+        self._others = [i for i, each in kinds if isinstance(each, CategoricalColumn)]
+        self._sorted = [np.sort(_floats(column, columns[i])) for i, column in self._numbers.items()]
         self._codes = [{text: code for code, text in enumerate(dict.fromkeys(columns[i]))} for i in self._others]
         self._ranks, self._levels = self._encoded(columns)
 
     def _encoded(self, columns: Sequence[Sequence[str | None]]) -> tuple[np.ndarray, np.ndarray]:
         n_rows = len(columns[0])
         ranks, levels = np.zeros((n_rows, len(self._numbers))), np.zeros((n_rows, len(self._others)), dtype=np.int64)
-        for at, (place, values) in enumerate(zip(self._numbers, self._sorted, strict=True)):
-            numbers = _floats(columns[place])
+        for at, ((place, column), values) in enumerate(zip(self._numbers.items(), self._sorted, strict=True)):
+            numbers = _floats(column, columns[place])
             rank = np.searchsorted(values, numbers) + np.searchsorted(values, numbers, side="right")
             ranks[:, at] = np.where(np.isnan(numbers), 0.5, rank / 2 / len(values))
         for at, (place, codes) in enumerate(zip(self._others, self._codes, strict=True)):
@@ -212,8 +214,8 @@ def encoding_of(task: TableTask) -> _Encoding:
     return _encodings[task]
 
 
-def _floats(texts: Sequence[str | None]) -> np.ndarray:
-    return np.array([np.nan if text is None else float(text) for text in texts])
+def _floats(column: NumericalColumn | DatetimeColumn, texts: Sequence[str | None]) -> np.ndarray:
+    return np.array([np.nan if text is None else column.number(text) for text in texts])
 
 
 def scarce_strata(task: TableTask, n_shots: int) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """The real rows as levels: every cell a small number, so that rows are compared by counting.
 
-Numbers fall into quartiles, frequent categories count one by one and rare ones together, a missing value is a level.
+Numbers, dates and lengths of texts fall into quartiles, frequent categories count one by one and rare ones together, a
+missing value is a level.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from tagal_dspy.schema import NumericalColumn, Row
+from tagal_dspy.schema import CategoricalColumn, ModelledColumn, Row
 from tagal_dspy.task import TableTask, strata
 
 MAX_LEVELS = 6
@@ -23,19 +24,40 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
 class Levels(NamedTuple):
-    """How the cells of one column are coded: 0 is missing, then bins or categories, the last for all others."""
+    """How the cells of one column are coded: 0 is missing, then bins or categories, the last for all others.
 
-    name: str
+    Bins are of numbers, of moments, and of the lengths of texts.
+    """
+
+    column: ModelledColumn
     cuts: Floats | None
     codes: dict[str, int]
     n_levels: int
+
+    @property
+    def name(self) -> str:
+        """Name of the column."""
+        return self.column.name
+
+    def numbers(self, texts: Sequence[str | None]) -> Floats:
+        """What the bins are of, NaN for missing values; nothing where there are none."""
+        if isinstance(self.column, CategoricalColumn):
+            return np.empty(0)
+        number = self.column.number
+        return np.array([np.nan if text is None else number(text) for text in texts])
+
+    def limit(self, cut: int) -> str:
+        """The bound between two bins, as it is written; empty where there are none."""
+        if self.cuts is None or isinstance(self.column, CategoricalColumn):
+            return ""
+        return self.column.shown(float(self.cuts[cut]))
 
     def coded(self, texts: Sequence[str | None]) -> Ints:
         """The level of each cell."""
         if self.cuts is None:
             other = self.n_levels - 1
             return np.array([0 if text is None else self.codes.get(text, other) for text in texts], dtype=np.int64)
-        numbers = np.array([np.nan if text is None else float(text) for text in texts])
+        numbers = self.numbers(texts)
         return np.where(np.isnan(numbers), 0, 1 + np.searchsorted(self.cuts, numbers, side="left"))
 
 
@@ -63,14 +85,14 @@ class Profile:
         self.n_known = sum(row in self.known for row in task.schema.to_rows(task.validation))
 
     def _levels(self, place: int) -> Levels:
-        column = self.schema.columns[place]
-        if isinstance(column, NumericalColumn):
-            numbers = np.array([float(text) for text in self.columns[place] if text is not None])
+        column = self.schema.modelled[place]
+        if not isinstance(column, CategoricalColumn):
+            numbers = np.array([column.number(text) for text in self.columns[place] if text is not None])
             cuts = np.unique(np.quantile(numbers, [0.25, 0.5, 0.75], method="lower")) if len(numbers) else np.empty(0)
             cuts = cuts[cuts < numbers.max()] if len(numbers) else cuts
-            return Levels(column.name, cuts, {}, len(cuts) + 2)
+            return Levels(column, cuts, {}, len(cuts) + 2)
         frequent = [text for text, _ in self.counts[place].most_common() if text is not None][:MAX_LEVELS]
-        return Levels(column.name, None, {text: i for i, text in enumerate(frequent, start=1)}, len(frequent) + 2)
+        return Levels(column, None, {text: i for i, text in enumerate(frequent, start=1)}, len(frequent) + 2)
 
     def coded(self, rows: Sequence[Row]) -> Ints:
         """Rows by columns, as levels."""

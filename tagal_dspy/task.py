@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tagal_dspy.errors import DataError, TaskNotFoundError
-from tagal_dspy.schema import Row, SchemaOverrides, TableSchema
+from tagal_dspy.schema import IdColumn, Row, SchemaOverrides, TableSchema
 
 TEST_SHARE = 0.2
 N_BINS = 4
@@ -42,7 +42,7 @@ class TableTask:
         train: rows to prompt with and to learn the class shares from.
         validation: rows to choose by (iterations, prompts, meta-parameters).
         test: rows for the final figure; nothing in a program reads them.
-        id: hash of the schema and the rows; equal content has an equal id.
+        id: hash of the schema and the rows without their ids; equal content has an equal id.
 
     Raises:
         DataError: see `TableSchema.infer`; also when fewer than 5 rows are left.
@@ -68,7 +68,7 @@ class TableTask:
         frame = frame.reset_index(drop=True)
         known = frame.sample(frac=1 - TEST_SHARE, random_state=split_seed)
         self.test = frame.drop(known.index).reset_index(drop=True)
-        self.schema = TableSchema.infer(known, whole.target, overrides.model_copy(update={"problem": whole.problem}))
+        self.schema = _with_ids(TableSchema.infer(known, whole.target, overrides.settled(whole)), whole)
         held_out = _stratified(known, self.schema, VALIDATION_SHARE, split_seed)
         self.validation = known[held_out].reset_index(drop=True)
         self.train = known[~held_out].reset_index(drop=True)
@@ -80,7 +80,7 @@ class TableTask:
     def id(self) -> str:
         """Hash of the schema, the split and the rows, 16 hexadecimal digits."""
         digest = hashlib.sha256(f"{self.schema.fingerprint}/{self.split_seed}".encode())
-        for column in self.schema.columns:
+        for column in self.schema.modelled:
             texts = pd.Series(column.render(self._frame[column.name]), dtype=object)
             digest.update(pd.util.hash_pandas_object(texts, index=False).to_numpy().tobytes())
         return digest.hexdigest()[:16]
@@ -118,6 +118,13 @@ def find_task(task_id: str) -> TableTask:
     raise TaskNotFoundError(
         f"no table task {task_id!r} in this process; make the TableTask from its table before loading what refers to it"
     )
+
+
+def _with_ids(schema: TableSchema, whole: TableSchema) -> TableSchema:
+    """The schema with the ids of the whole table: fresh ids must differ from those of test rows too."""
+    columns = [of_all if isinstance(of_all, IdColumn) else schema[of_all.name] for of_all in whole.columns]
+    fields = {name: getattr(schema, name) for name in TableSchema.model_fields}
+    return TableSchema(**{**fields, "columns": tuple(columns)})  # not a copy, which would keep what is cached
 
 
 def _stratified(frame: pd.DataFrame, schema: TableSchema, share: float, seed: int) -> pd.Series[bool]:

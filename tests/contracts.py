@@ -66,9 +66,9 @@ class RowCodecContract:
         shreds = [*honest.split(","), *honest.split(" "), *schema.names, "\n", ",", '"', "{", "}", "[", "```", "1e999"]
         shredded = st.lists(st.sampled_from(shreds) | st.text(max_size=5)).map("".join)
         decoded = codec.decode(data.draw(shredded | st.text()))
-        assert all(len(row) == len(schema.columns) for row in decoded.rows)
+        assert all(len(row) == len(schema.names) for row in decoded.rows)
         accepted, _ = strict_filter(schema).fitting(decoded.rows)
-        assert all(fits(column, cell) for row in accepted for column, cell in zip(schema.columns, row, strict=True))
+        assert all(fits(column, cell) for row in accepted for column, cell in zip(schema.modelled, row, strict=True))
 
     @inherited
     @given(st.data())

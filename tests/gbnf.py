@@ -1,6 +1,6 @@
 """The part of GBNF that the codecs write, enough to derive texts from a grammar and to recognise them.
 
-Sequences, alternations, literals, character classes, `{n}`, groups and rule references.
+Sequences, alternations, literals, character classes, `{n}`, `{m,n}`, groups and rule references.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Union
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\[(?:[^\]\\]|\\.)+\]|\{\d+\}|[()|]|[a-z][a-z0-9-]*|\s+', re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\[(?:[^\]\\]|\\.)+\]|\{\d+(?:,\d+)?\}|[()|]|[a-z][a-z0-9-]*|\s+', re.DOTALL)
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
+_CHAR = re.compile(r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\(.)|(.)", re.DOTALL)
+TYPICAL = "ab1 ,.;:'\"\\/{}[]()|=-_`\n\t\r\x00\x1f\x85\xa0é東🙂\u2028"
+"""What is derived from a class of all characters but a few."""
 
 Choose = Callable[[int], int]
 """Picks one of so many alternatives, by its number from 0."""
@@ -21,13 +24,23 @@ class Chars(NamedTuple):
     options: tuple[str, ...]
 
 
+class Others(NamedTuple):
+    """Any character outside the ranges."""
+
+    ranges: tuple[tuple[str, str], ...]
+
+    def has(self, char: str) -> bool:
+        return not any(low <= char <= high for low, high in self.ranges)
+
+
 class Ref(NamedTuple):
     rule: str
 
 
 class Times(NamedTuple):
     node: Node
-    n: int
+    least: int
+    most: int
 
 
 class Sequence(NamedTuple):
@@ -38,7 +51,7 @@ class Choice(NamedTuple):
     nodes: tuple[Node, ...]
 
 
-Node = Union[Chars, Ref, Times, Sequence, Choice]
+Node = Union[Chars, Others, Ref, Times, Sequence, Choice]
 
 
 class Grammar:
@@ -54,14 +67,18 @@ class Grammar:
     def _derive(self, node: Node, choose: Choose) -> str:
         if isinstance(node, Chars):
             return node.options[choose(len(node.options))]
+        if isinstance(node, Others):
+            options = [char for char in TYPICAL if node.has(char)]
+            return options[choose(len(options))]
         if isinstance(node, Choice):
             return self._derive(node.nodes[choose(len(node.nodes))], choose)
+        if isinstance(node, Times):
+            n = node.least + choose(node.most - node.least + 1)
+            return "".join(self._derive(node.node, choose) for _ in range(n))
         return "".join(self._derive(part, choose) for part in self._parts(node))
 
-    def _parts(self, node: Ref | Times | Sequence) -> tuple[Node, ...]:
-        if isinstance(node, Ref):
-            return (self.rules[node.rule],)
-        return (node.node,) * node.n if isinstance(node, Times) else node.nodes
+    def _parts(self, node: Ref | Sequence) -> tuple[Node, ...]:
+        return (self.rules[node.rule],) if isinstance(node, Ref) else node.nodes
 
     def language(self, rule: str = "root") -> Iterator[str]:
         """Every text, as often as it can be derived."""
@@ -70,9 +87,14 @@ class Grammar:
     def _language(self, node: Node) -> Iterator[str]:
         if isinstance(node, Chars):
             yield from node.options
+        elif isinstance(node, Others):
+            yield from filter(node.has, TYPICAL)
         elif isinstance(node, Choice):
             for option in node.nodes:
                 yield from self._language(option)
+        elif isinstance(node, Times):
+            for n in range(node.least, node.most + 1):
+                yield from map("".join, itertools.product(tuple(self._language(node.node)), repeat=n))
         else:
             yield from map("".join, itertools.product(*(tuple(self._language(part)) for part in self._parts(node))))
 
@@ -83,11 +105,22 @@ class Grammar:
     def _ends(self, node: Node, text: str, starts: frozenset[int]) -> frozenset[int]:
         if isinstance(node, Chars):
             return frozenset(at + len(each) for at in starts for each in node.options if text.startswith(each, at))
+        if isinstance(node, Others):
+            return frozenset(at + 1 for at in starts if at < len(text) and node.has(text[at]))
         if isinstance(node, Choice):
             return frozenset().union(*(self._ends(option, text, starts) for option in node.nodes))
+        if isinstance(node, Times):
+            return self._ends_of_times(node, text, starts)
         for part in self._parts(node):
             starts = self._ends(part, text, starts)
         return starts
+
+    def _ends_of_times(self, node: Times, text: str, starts: frozenset[int]) -> frozenset[int]:
+        ends: frozenset[int] = frozenset()
+        for n in range(node.most + 1):
+            ends |= starts if n >= node.least else frozenset()
+            starts = self._ends(node.node, text, starts) if n < node.most else starts
+        return ends
 
 
 def _rules(text: str) -> Iterator[tuple[str, str]]:
@@ -132,7 +165,8 @@ def _sequence(tokens: list[str]) -> Node:
     while tokens and tokens[-1] not in "|)":
         token = tokens.pop()
         if token[0] == "{":
-            nodes.append(Times(nodes.pop(), int(token[1:-1])))
+            least, _, most = token[1:-1].partition(",")
+            nodes.append(Times(nodes.pop(), int(least), int(most or least)))
         else:
             nodes.append(_atom(token, tokens))
     if not nodes:
@@ -149,11 +183,19 @@ def _atom(token: str, tokens: list[str]) -> Node:
     if token[0] == '"':
         return Chars((re.sub(r"\\(.)", lambda escape: _ESCAPED.get(escape[1], escape[1]), token[1:-1]),))
     if token[0] == "[":
-        return Chars(tuple(_class(token[1:-1])))
+        if token[1] == "^":
+            return Others(tuple(_class(token[2:-1])))
+        return Chars(tuple(chr(code) for low, high in _class(token[1:-1]) for code in range(ord(low), ord(high) + 1)))
     return Ref(token)
 
 
-def _class(inside: str) -> Iterator[str]:
-    for low, high in re.findall(r"(.)-(.)", inside):
-        yield from map(chr, range(ord(low), ord(high) + 1))
-    yield from re.sub(r".-.", "", inside)
+def _class(inside: str) -> Iterator[tuple[str, str]]:
+    """First and last character of each range of a class."""
+    chars = []
+    for code, wide_code, escaped, plain in _CHAR.findall(inside):
+        chars.append(chr(int(code or wide_code, 16)) if code or wide_code else _ESCAPED.get(escaped, escaped) or plain)
+    at = 0
+    while at < len(chars):
+        is_range = chars[at + 1 : at + 2] == ["-"] and at + 2 < len(chars)
+        yield chars[at], chars[at + 2] if is_range else chars[at]
+        at += 3 if is_range else 1

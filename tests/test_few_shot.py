@@ -20,7 +20,7 @@ from tagal_dspy.task import TableTask
 
 
 def unique_rows(target: Sequence[str | float] | None = None, n: int = 60) -> TableTask:
-    frame = pd.DataFrame({"id": range(n)})
+    frame = pd.DataFrame({"x": range(n)})
     return TableTask(frame) if target is None else TableTask(frame.assign(y=pd.Series(target)), target="y")
 
 
@@ -85,7 +85,7 @@ class PerClassContract(FewShotSamplerContract):
 
     def test_regression_target_of_numbers_in_text_is_drawn_from(self) -> None:
         overrides = SchemaOverrides.model_validate({"columns": {"y": {"kind": "numerical"}}})
-        task = TableTask(pd.DataFrame({"id": range(60), "y": [str(i / 7) for i in range(60)]}), "y", overrides)
+        task = TableTask(pd.DataFrame({"x": range(60), "y": [str(i / 7) for i in range(60)]}), "y", overrides)
         assert len(self.draw(task, n_shots=2)) == 8
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from tagal_dspy.codecs.grammar import literal
-from tagal_dspy.schema import Column, NumericalColumn, Reject, RejectReason, Row, TableSchema
+from tagal_dspy.schema import (
+    DatetimeColumn,
+    ModelledColumn,
+    NumericalColumn,
+    Reject,
+    RejectReason,
+    Row,
+    TableSchema,
+    TextColumn,
+)
 from tagal_dspy.settings import ColumnOrder
 
 MAX_SHOWN = 300
@@ -40,6 +48,7 @@ class RowCodec(ABC):
         self.wire_names = _ordered(schema, order)
         self._to_wire = [schema.names.index(name) for name in self.wire_names]
         self._from_wire = [self.wire_names.index(name) for name in schema.names]
+        self._columns = {column.name: column for column in schema.modelled}
 
     @abstractmethod
     def encode(self, rows: Sequence[Row]) -> str:
@@ -50,7 +59,7 @@ class RowCodec(ABC):
         """The rows in an LM's answer, whatever stands around them; what is no row is rejected with a reason."""
 
     def grammar(
-        self, n_rows: int, narrowed: Mapping[str, Column] | None = None, frame: tuple[str, str] = ("", "")
+        self, n_rows: int, narrowed: Mapping[str, ModelledColumn] | None = None, frame: tuple[str, str] = ("", "")
     ) -> str:
         """A GBNF grammar of exactly `n_rows` rows.
 
@@ -67,7 +76,7 @@ class RowCodec(ABC):
             + "\n"
         )
 
-    def json_schema(self, n_rows: int, narrowed: Mapping[str, Column] | None = None) -> dict[str, Any]:
+    def json_schema(self, n_rows: int, narrowed: Mapping[str, ModelledColumn] | None = None) -> dict[str, Any]:
         """A JSON Schema of an object whose `rows` are exactly `n_rows` row objects."""
         columns = self._wire_columns(narrowed)
         row = {
@@ -80,16 +89,16 @@ class RowCodec(ABC):
         return {"type": "object", "properties": {"rows": rows}, "required": ["rows"], "additionalProperties": False}
 
     @abstractmethod
-    def _row_rule(self, columns: Sequence[Column]) -> str:
+    def _row_rule(self, columns: Sequence[ModelledColumn]) -> str:
         """GBNF of one row, referring to `cell-0`, `cell-1`, ..."""
 
     @abstractmethod
-    def _cell_rule(self, column: Column) -> str:
+    def _cell_rule(self, column: ModelledColumn) -> str:
         """GBNF of one cell."""
 
-    def _wire_columns(self, narrowed: Mapping[str, Column] | None) -> list[Column]:
+    def _wire_columns(self, narrowed: Mapping[str, ModelledColumn] | None) -> list[ModelledColumn]:
         narrowed = narrowed or {}
-        return [narrowed.get(name, self.schema[name]) for name in self.wire_names]
+        return [narrowed.get(name, self._columns[name]) for name in self.wire_names]
 
     def _wired(self, row: Row) -> list[str | None]:
         return [row[i] for i in self._to_wire]
@@ -98,33 +107,33 @@ class RowCodec(ABC):
         return tuple(cells[i] for i in self._from_wire)
 
 
-def unfenced(text: str) -> str:
-    """The inside of the first Markdown code fence, or the whole text where there is none."""
-    fence = re.search(r"^[ \t]*```[ \t]*[\w+-]*[ \t\r]*\n(.*?)(?:```|\Z)", text, re.DOTALL | re.MULTILINE)
-    return fence.group(1) if fence else text
-
-
 def rejected(reason: RejectReason, text: str, detail: str = "") -> Reject:
     """A reject with its text cut to `MAX_SHOWN` characters."""
     return Reject(reason, text[:MAX_SHOWN], detail)
 
 
 def _ordered(schema: TableSchema, order: ColumnOrder) -> tuple[str, ...]:
+    numbers = (NumericalColumn, DatetimeColumn)
     ranks = {
         "original": lambda column: 0,
-        "categorical-first": lambda column: isinstance(column, NumericalColumn),
-        "numerical-first": lambda column: not isinstance(column, NumericalColumn),
+        "categorical-first": lambda column: isinstance(column, numbers),
+        "numerical-first": lambda column: not isinstance(column, numbers),
         "target-first": lambda column: column.name != schema.target,
     }
-    return tuple(column.name for column in sorted(schema.columns, key=ranks[order]))
+    return tuple(column.name for column in sorted(schema.modelled, key=ranks[order]))
 
 
-def _value_schema(column: Column) -> dict[str, Any]:
+def _value_schema(column: ModelledColumn) -> dict[str, Any]:
+    value: dict[str, Any]
     if isinstance(column, NumericalColumn):
         kind = "number" if column.decimals else "integer"
         bound = float if column.decimals else int
         low, high = bound(column.text(column.minimum)), bound(column.text(column.maximum))
-        value: dict[str, Any] = {"type": kind, "minimum": low, "maximum": high}
+        value = {"type": kind, "minimum": low, "maximum": high}
+    elif isinstance(column, DatetimeColumn):
+        value = {"type": "string", "pattern": column.moments.pattern}
+    elif isinstance(column, TextColumn):
+        value = {"type": "string", "minLength": 1, "maxLength": column.max_length}
     else:
         value = {"enum": list(column.offered)}
     return {"anyOf": [value, {"type": "null"}]} if column.nullable else value

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tagal_dspy.codecs.base import Decoded, RowCodec, rejected, unfenced
-from tagal_dspy.codecs.grammar import literal, number, one_of
-from tagal_dspy.codecs.records import one_cell, one_line, records
-from tagal_dspy.schema import Column, NumericalColumn, Reject, Row
+from tagal_dspy.codecs.base import Decoded, RowCodec, rejected
+from tagal_dspy.codecs.grammar import free_text, literal, number, one_of
+from tagal_dspy.codecs.moments import moment
+from tagal_dspy.codecs.records import QUOTE, max_lines, one_cell, one_line, quoted, records, unfenced
+from tagal_dspy.schema import DatetimeColumn, ModelledColumn, NumericalColumn, Reject, Row, TableSchema, TextColumn
+from tagal_dspy.settings import ColumnOrder
 
 
 class CsvCodec(RowCodec):
@@ -22,14 +24,28 @@ class CsvCodec(RowCodec):
 
     name = "csv"
 
+    def __init__(self, schema: TableSchema, order: ColumnOrder = "original") -> None:
+        super().__init__(schema, order)
+        self._text_places = {i for i, name in enumerate(self.wire_names) if isinstance(self._columns[name], TextColumn)}
+        self._max_lines = max_lines(schema)
+
     def encode(self, rows: Sequence[Row]) -> str:
         """See `RowCodec.encode`."""
-        lines = [one_line(self.wire_names), *(one_line([cell or "" for cell in self._wired(row)]) for row in rows)]
+        lines = [one_line(self.wire_names), *(self._line(self._wired(row)) for row in rows)]
         return "\n".join(lines) + "\n"
+
+    def _line(self, cells: Sequence[str | None]) -> str:
+        texts = [cell or "" for cell in cells]
+        if not self._text_places or texts == [""]:
+            return one_line(texts)
+        # Free text is always in quotes, so that a model is shown one form of it.
+        return ",".join(
+            quoted(text) if text and i in self._text_places else one_cell(text) for i, text in enumerate(texts)
+        )
 
     def decode(self, text: str) -> Decoded:
         """See `RowCodec.decode`."""
-        found = list(records(unfenced(text)))
+        found = list(records(unfenced(text), max_lines=self._max_lines))
         start, from_wire = self._after_header(found)
         rows: list[Row] = []
         rejects: list[Reject] = []
@@ -58,11 +74,18 @@ class CsvCodec(RowCodec):
                     return i + 1, [header.index(name) for name in self.schema.names]
         return 0, self._from_wire
 
-    def _row_rule(self, columns: Sequence[Column]) -> str:
+    def _row_rule(self, columns: Sequence[ModelledColumn]) -> str:
         return ' "," '.join(f"cell-{i}" for i in range(len(columns))) + ' "\\n"'
 
-    def _cell_rule(self, column: Column) -> str:
-        rule = number(column) if isinstance(column, NumericalColumn) else one_of(map(one_cell, column.offered))
+    def _cell_rule(self, column: ModelledColumn) -> str:
+        if isinstance(column, NumericalColumn):
+            rule = number(column)
+        elif isinstance(column, DatetimeColumn):
+            rule = moment(column)
+        elif isinstance(column, TextColumn):
+            rule = f"{literal(QUOTE)} {free_text(column, {QUOTE: QUOTE * 2})} {literal(QUOTE)}"
+        else:
+            rule = one_of(map(one_cell, column.offered))
         missing = one_line([""] * len(self.wire_names)).strip(",")  # quoted where it is the whole row
         return f"{rule} | {literal(missing)}" if column.nullable else rule
 

@@ -1,4 +1,4 @@
-"""GBNF pieces made from columns: literals, closed sets and numbers within a range, to the last digit.
+"""GBNF pieces made from columns: literals, closed sets, free text, and numbers within a range, to the last digit.
 
 GBNF is llama.cpp's grammar notation. A grammar constrains which tokens can be drawn, so that a small model cannot
 write a row that does not fit the schema.
@@ -6,9 +6,11 @@ write a row that does not fit the schema.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
-from tagal_dspy.schema import NumericalColumn
+from tagal_dspy.schema import NumericalColumn, TextColumn
+
+Range = tuple[int, int]
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -46,6 +48,30 @@ def number(column: NumericalColumn) -> str:
     return " | ".join(parts)
 
 
+_CONTROL = r"\x00-\x08\x0b-\x1f\x7f-\x9f"
+_CONTROL_OR_LINE_FEED = r"\x00-\x08\x0a-\x1f\x7f-\x9f"
+_CONTROL_OR_BLANK = r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+
+
+def free_text(column: TextColumn, escapes: Mapping[str, str]) -> str:
+    """Every text of up to the column's length that begins with no blank.
+
+    Args:
+        column: whose texts.
+        escapes: how characters are written that cannot stand for themselves.
+    """
+    inside = {char: written for char, written in escapes.items() if column.multiline or char != "\n"}
+    at_start = {char: written for char, written in escapes.items() if not char.isspace()}
+    raw = "".join(_ESCAPES.get(char, char) for char in escapes)
+    more = _one_char(raw + (_CONTROL if column.multiline else _CONTROL_OR_LINE_FEED), inside)
+    first = _one_char(raw + _CONTROL_OR_BLANK, at_start)
+    return f"{first} {more}{{0,{column.max_length - 1}}}" if column.max_length > 1 else first
+
+
+def _one_char(excluded: str, escapes: Mapping[str, str]) -> str:
+    return f"([^{excluded}] | {one_of(escapes.values())})"
+
+
 def _magnitudes(low: int, high: int, decimals: int) -> list[str]:
     """Alternatives for the whole numbers `low` to `high`, the last `decimals` digits behind a point."""
     parts = []
@@ -54,34 +80,40 @@ def _magnitudes(low: int, high: int, decimals: int) -> list[str]:
         smallest = 0 if n_digits == shortest else 10 ** (n_digits - 1)
         first, last = max(low, smallest), min(high, 10**n_digits - 1)
         if first <= last:
-            for digits in _digit_ranges(f"{first:0{n_digits}d}", f"{last:0{n_digits}d}"):
-                parts.append(_joined(digits, n_digits - decimals))
+            parts += digits_between(f"{first:0{n_digits}d}", f"{last:0{n_digits}d}", n_digits - decimals)
     return parts
 
 
-def _digit_ranges(low: str, high: str) -> list[list[tuple[str, str]]]:
-    """Cover the equally long digit strings `low` to `high` by sequences of digit ranges."""
+def boxes(low: Sequence[int], high: Sequence[int], bounds: Sequence[Range]) -> list[list[Range]]:
+    """Cover what lies between two sequences of numbers, compared from the left, by ranges of each number.
+
+    `bounds` says between which numbers those at each place lie. With 0 and 9 everywhere, they are digits.
+    """
     if not low:
         return [[]]
-    if low[0] == high[0]:
-        return [[(low[0], low[0]), *rest] for rest in _digit_ranges(low[1:], high[1:])]
-    zeros, nines = "0" * (len(low) - 1), "9" * (len(low) - 1)
-    ranges = []
-    first, last = low[0], high[0]
-    if low[1:] != zeros:
-        ranges += [[(first, first), *rest] for rest in _digit_ranges(low[1:], nines)]
-        first = str(int(first) + 1)
+    (first, last), rest = (low[0], high[0]), bounds[1:]
+    if first == last:
+        return [[(first, first), *others] for others in boxes(low[1:], high[1:], rest)]
+    smallest, largest = [bound[0] for bound in rest], [bound[1] for bound in rest]
+    found = []
+    if list(low[1:]) != smallest:
+        found += [[(first, first), *others] for others in boxes(low[1:], largest, rest)]
+        first += 1
     tail = []
-    if high[1:] != nines:
-        tail = [[(last, last), *rest] for rest in _digit_ranges(zeros, high[1:])]
-        last = str(int(last) - 1)
+    if list(high[1:]) != largest:
+        tail = [[(last, last), *others] for others in boxes(smallest, high[1:], rest)]
+        last -= 1
     if first <= last:
-        ranges.append([(first, last), *(("0", "9") for _ in zeros)])
-    return ranges + tail
+        found.append([(first, last), *rest])
+    return found + tail
 
 
-def _joined(digits: list[tuple[str, str]], n_whole: int) -> str:
-    terms = [f'"{low}"' if low == high else f"[{low}-{high}]" for low, high in digits]
-    if n_whole < len(terms):
-        terms.insert(n_whole, '"."')
-    return " ".join(terms)
+def digits_between(low: str, high: str, n_whole: int | None = None) -> list[str]:
+    """Alternatives for the equally long digit strings `low` to `high`, with a point after `n_whole` of them."""
+    found = []
+    for box in boxes([int(digit) for digit in low], [int(digit) for digit in high], [(0, 9)] * len(low)):
+        terms = [f'"{first}"' if first == last else f"[{first}-{last}]" for first, last in box]
+        if n_whole is not None and n_whole < len(terms):
+            terms.insert(n_whole, '"."')
+        found.append(" ".join(terms))
+    return found

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tagal_dspy.codecs.base import Decoded, RowCodec, rejected, unfenced
-from tagal_dspy.codecs.grammar import literal, number, one_of
-from tagal_dspy.schema import Column, NumericalColumn, Reject, Row
+from tagal_dspy.codecs.base import Decoded, RowCodec, rejected
+from tagal_dspy.codecs.grammar import free_text, literal, number, one_of
+from tagal_dspy.codecs.moments import moment
+from tagal_dspy.codecs.records import QUOTE
+from tagal_dspy.schema import DatetimeColumn, ModelledColumn, NumericalColumn, Reject, Row, TextColumn
 
 
 class JsonCodec(RowCodec):
@@ -31,9 +34,11 @@ class JsonCodec(RowCodec):
 
     def _object(self, cells: Sequence[str | None]) -> str:
         pairs = zip(self.wire_names, cells, strict=True)
-        return "{" + ", ".join(f"{_quoted(name)}: {self._value(self.schema[name], cell)}" for name, cell in pairs) + "}"
+        return (
+            "{" + ", ".join(f"{_quoted(name)}: {self._value(self._columns[name], cell)}" for name, cell in pairs) + "}"
+        )
 
-    def _value(self, column: Column, cell: str | None) -> str:
+    def _value(self, column: ModelledColumn, cell: str | None) -> str:
         if cell is None:
             return "null"
         return cell if isinstance(column, NumericalColumn) else _quoted(cell)
@@ -42,7 +47,7 @@ class JsonCodec(RowCodec):
         """See `RowCodec.decode`."""
         rows: list[Row] = []
         rejects: list[Reject] = []
-        for found in _objects(unfenced(text)):
+        for found in _objects(_unfenced(text)):
             if isinstance(found, str):
                 rejects.append(rejected("unparsable", found, "no complete JSON object"))
             elif set(found) != set(self.schema.names):
@@ -52,13 +57,23 @@ class JsonCodec(RowCodec):
                 rows.append(tuple(_cell(found[name]) for name in self.schema.names))
         return Decoded(tuple(rows), tuple(rejects))
 
-    def _row_rule(self, columns: Sequence[Column]) -> str:
+    def _row_rule(self, columns: Sequence[ModelledColumn]) -> str:
         pairs = [literal(f"{_quoted(column.name)}: ") + f" cell-{i}" for i, column in enumerate(columns)]
         return '"{" ' + ' ", " '.join(pairs) + ' "}\\n"'
 
-    def _cell_rule(self, column: Column) -> str:
-        rule = number(column) if isinstance(column, NumericalColumn) else one_of(map(_quoted, column.offered))
+    def _cell_rule(self, column: ModelledColumn) -> str:
+        if isinstance(column, NumericalColumn):
+            rule = number(column)
+        elif isinstance(column, DatetimeColumn):
+            rule = f"{literal(QUOTE)} ({moment(column)}) {literal(QUOTE)}"
+        elif isinstance(column, TextColumn):
+            rule = f"{literal(QUOTE)} {free_text(column, _ESCAPES)} {literal(QUOTE)}"
+        else:
+            rule = one_of(map(_quoted, column.offered))
         return f'{rule} | "null"' if column.nullable else rule
+
+
+_ESCAPES = {char: json.dumps(char)[1:-1] for char in '"\\\n\t'}
 
 
 def _quoted(text: str) -> str:
@@ -72,6 +87,12 @@ def _cell(value: Any) -> str | None:
 
 
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
+
+
+def _unfenced(text: str) -> str:
+    """The inside of the first Markdown code fence, or the whole text; none in a JSON string has its own line."""
+    fence = re.search(r"^[ \t]*```[ \t]*[\w+-]*[ \t\r]*\n(.*?)(?:^[ \t]*```|\Z)", text, re.DOTALL | re.MULTILINE)
+    return fence.group(1) if fence else text
 
 
 def _objects(text: str) -> Iterator[dict[str, Any] | str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tagal_dspy.codecs.base import Decoded, RowCodec, rejected, unfenced
-from tagal_dspy.codecs.grammar import literal, number, one_of
-from tagal_dspy.codecs.records import one_cell, records
-from tagal_dspy.schema import CategoricalColumn, Column, NumericalColumn, Reject, Row, TableSchema
+from tagal_dspy.codecs.base import Decoded, RowCodec, rejected
+from tagal_dspy.codecs.grammar import free_text, literal, number, one_of
+from tagal_dspy.codecs.moments import moment
+from tagal_dspy.codecs.records import QUOTE, max_lines, one_cell, quoted, records, unfenced
+from tagal_dspy.schema import CategoricalColumn, ModelledColumn, NumericalColumn, Reject, Row, TableSchema, TextColumn
 from tagal_dspy.settings import ColumnOrder
 
 
@@ -34,13 +35,19 @@ class SentenceCodec(RowCodec):
 
     def _sentence(self, row: Row) -> str:
         pairs = zip(self.wire_names, self._wired(row), strict=True)
-        return ", ".join(_part(name, self._missing if cell is None else cell) for name, cell in pairs)
+        return ", ".join(self._part(self._columns[name], cell) for name, cell in pairs)
+
+    def _part(self, column: ModelledColumn, cell: str | None) -> str:
+        if not isinstance(column, TextColumn):
+            return _part(column.name, self._missing if cell is None else cell)
+        # Any word may be a text, so nothing is said for a missing one; all others are in quotes, to have one form.
+        return _part(column.name, "") if cell is None else quoted(f"{column.name} is {cell}")
 
     def decode(self, text: str) -> Decoded:
         """See `RowCodec.decode`."""
         rows: list[Row] = []
         rejects: list[Reject] = []
-        for raw, parts in records(unfenced(text), spaced=True):
+        for raw, parts in records(unfenced(text), spaced=True, max_lines=max_lines(self.schema)):
             found = dict(filter(None, map(self._value, parts or [])))
             if not found:
                 rejects.append(rejected("unparsable", raw, "no `name is value`"))
@@ -54,26 +61,31 @@ class SentenceCodec(RowCodec):
     def _value(self, part: str) -> tuple[str, str | None] | None:
         part = part.lstrip()
         for start, name in self._starts:
-            if part.startswith(start):
+            if f"{part} ".startswith(start):
                 value = part[len(start) :]
-                return name, None if value == self._missing else value
+                missing = "" if isinstance(self._columns[name], TextColumn) else self._missing
+                return name, None if value == missing else value
         return None
 
-    def _row_rule(self, columns: Sequence[Column]) -> str:
+    def _row_rule(self, columns: Sequence[ModelledColumn]) -> str:
         return ' ", " '.join(f"cell-{i}" for i in range(len(columns))) + ' "\\n"'
 
-    def _cell_rule(self, column: Column) -> str:
+    def _cell_rule(self, column: ModelledColumn) -> str:
         if isinstance(column, CategoricalColumn):
             rule = one_of(_part(column.name, category) for category in column.offered)
+        elif isinstance(column, TextColumn):
+            before = quoted(f"{column.name} is ")[:-1]
+            rule = f"{literal(before)} {free_text(column, {QUOTE: QUOTE * 2})} {literal(QUOTE)}"
         else:
-            rule = _number_rule(column)
-        return f"{rule} | {literal(_part(column.name, self._missing))}" if column.nullable else rule
+            rule = _unquoted(column.name, number(column) if isinstance(column, NumericalColumn) else moment(column))
+        return f"{rule} | {literal(self._part(column, None))}" if column.nullable else rule
 
 
-def _number_rule(column: NumericalColumn) -> str:
-    before, after = _part(column.name, "0").rsplit("0", 1)
+def _unquoted(name: str, rule: str) -> str:
+    """The part for values that need no quotes themselves, though the name may."""
+    before, after = _part(name, "0").rsplit("0", 1)
     tail = f" {literal(after)}" if after else ""
-    return f"{literal(before)} ({number(column)}){tail}"
+    return f"{literal(before)} ({rule}){tail}"
 
 
 def _part(name: str, value: str) -> str:
@@ -81,7 +93,7 @@ def _part(name: str, value: str) -> str:
 
 
 def _missing_word(schema: TableSchema) -> str:
-    taken = {each for column in schema.columns if isinstance(column, CategoricalColumn) for each in column.categories}
+    taken = {each for column in schema.modelled if isinstance(column, CategoricalColumn) for each in column.categories}
     word = "missing"
     while word in taken:
         word = f"({word})"

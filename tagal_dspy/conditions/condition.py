@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Any
+from typing import Any, Union
 
 from tagal_dspy.conditions.parser import Comparison, Value, parse_comparisons
 from tagal_dspy.errors import ConditionError, nearest
-from tagal_dspy.schema import CategoricalColumn, CellError, Column, NumericalColumn, Row, TableSchema
+from tagal_dspy.schema import CategoricalColumn, CellError, ModelledColumn, NumericalColumn, Row, TableSchema
 from tagal_dspy.task import TableTask
+
+_Comparable = Union[NumericalColumn, CategoricalColumn]
 
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -70,7 +72,7 @@ class Condition:
 
     text: str
     comparisons: tuple[Comparison, ...]
-    narrowed: dict[str, Column] = field(compare=False)
+    narrowed: dict[str, ModelledColumn] = field(compare=False)
     _tests: tuple[_Test, ...] = field(repr=False)
 
     @classmethod
@@ -83,11 +85,11 @@ class Condition:
         """
         comparisons = parse_comparisons(text)
         tests = tuple(_test(schema, comparison) for comparison in comparisons)
-        narrowed = {}
-        for name in dict.fromkeys(comparison.column for comparison in comparisons):
-            column = _narrowed_by_all(schema[name], [test for test in tests if test.comparison.column == name])
+        narrowed: dict[str, ModelledColumn] = {}
+        for whole in {each.column: _column(schema, each) for each in comparisons}.values():
+            column = _narrowed_by_all(whole, [test for test in tests if test.comparison.column == whole.name])
             if column is not None:
-                narrowed[name] = column
+                narrowed[whole.name] = column
         return cls(text, comparisons, narrowed, tests)
 
     def holds(self, row: Row) -> bool:
@@ -110,12 +112,7 @@ class Condition:
 
 def _test(schema: TableSchema, comparison: Comparison) -> _Test:
     """The comparison with its values in the form of the column's cells; raises `ConditionError`."""
-    if comparison.column not in schema.names:
-        raise ConditionError(
-            f"the condition {comparison.text!r} names no column of the table: "
-            f"{nearest(comparison.column, schema.names)}"
-        )
-    column = schema[comparison.column]
+    column = _column(schema, comparison)
     ordered = comparison.operator in _ORDER
     present = [value for value in comparison.values if value is not None]
     if ordered and not present:
@@ -125,13 +122,24 @@ def _test(schema: TableSchema, comparison: Comparison) -> _Test:
         raise ConditionError(f"{comparison.text!r}: {column.name!r} is never missing in the real table")
     if isinstance(column, NumericalColumn):
         return _made(schema, comparison, [_number(comparison, value) for value in present], True)
-    if not isinstance(column, CategoricalColumn):
-        raise ConditionError(f"{comparison.text!r}: conditions on {column.kind} columns are not supported")
     if not ordered:
         return _made(schema, comparison, [_category(comparison, column, value) for value in present], False)
-    if not all(map(_is_number, column.categories)):
+    if not all(map(_is_number, column.offered)):
         raise ConditionError(f"{comparison.text!r}: {column.name!r} holds categories; compare with ==, != or `in`")
     return _made(schema, comparison, [_number(comparison, value) for value in present], True)
+
+
+def _column(schema: TableSchema, comparison: Comparison) -> _Comparable:
+    """The column that is compared; raises `ConditionError`."""
+    if comparison.column not in schema.names:
+        raise ConditionError(
+            f"the condition {comparison.text!r} names no column of the table: "
+            f"{nearest(comparison.column, schema.names)}"
+        )
+    column = schema[comparison.column]
+    if not isinstance(column, (NumericalColumn, CategoricalColumn)):
+        raise ConditionError(f"{comparison.text!r}: conditions on {column.kind} columns are not supported")
+    return column
 
 
 def _made(schema: TableSchema, comparison: Comparison, values: Sequence[Value], by_number: bool) -> _Test:
@@ -157,7 +165,7 @@ def _category(comparison: Comparison, column: CategoricalColumn, value: Value) -
         found = None
     if found is not None:
         return found
-    advice = nearest(text, column.categories) if text.strip() else "a missing value is written missing, without quotes"
+    advice = nearest(text, column.offered) if text.strip() else "a missing value is written missing, without quotes"
     raise ConditionError(f"{comparison.text!r}: {column.name!r} has no category {text[:40]!r}; {advice}")
 
 
@@ -168,7 +176,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _narrowed_by_all(column: Column, tests: Sequence[_Test]) -> Column | None:
+def _narrowed_by_all(column: _Comparable, tests: Sequence[_Test]) -> _Comparable | None:
     """The column with what all tests leave of it, None where that is missing values alone; raises `ConditionError`."""
     for some in [[test] for test in tests] + [list(tests)]:
         left = _left_of(column, some)
@@ -180,7 +188,7 @@ def _narrowed_by_all(column: Column, tests: Sequence[_Test]) -> Column | None:
     return left
 
 
-def _left_of(column: Column, tests: Sequence[_Test]) -> Column | None:
+def _left_of(column: _Comparable, tests: Sequence[_Test]) -> _Comparable | None:
     """The column narrowed to the present values that meet the tests; None where there are none."""
     missing_share = column.missing_share if all(test.takes_missing for test in tests) else 0.0
     if isinstance(column, NumericalColumn):
@@ -189,7 +197,7 @@ def _left_of(column: Column, tests: Sequence[_Test]) -> Column | None:
         changed |= {} if bounds is None else {"minimum": bounds[0], "maximum": bounds[1]}
         nothing = bounds is None
     else:
-        categories = [each for each in column.categories if all(test.met_by(each) for test in tests)]
+        categories = [each for each in column.offered if all(test.met_by(each) for test in tests)]
         changed = {"categories": categories, "shares": ()}
         nothing = not categories
     if nothing:
@@ -235,8 +243,8 @@ def _cut(low: int, high: int, sign: str, value: Fraction) -> tuple[int, int]:
     return low, min(high, math.ceil(value) - 1)
 
 
-def _described(column: Column) -> str:
+def _described(column: _Comparable) -> str:
     if isinstance(column, NumericalColumn):
         kind = "a whole number" if column.decimals == 0 else f"a number with {column.decimals} decimals"
         return f"{kind} from {column.text(column.minimum)} to {column.text(column.maximum)}"
-    return f"one of {len(column.categories)} categories" + (", or missing" if column.nullable else "")
+    return f"one of {len(column.offered)} categories" + (", or missing" if column.nullable else "")

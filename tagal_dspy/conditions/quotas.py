@@ -61,9 +61,9 @@ def quotas_for(
         raise SettingsError("equal classes and rows per class exclude each other; ask for one of them")
     classes = _classes(schema)
     wanted = condition.narrowed.get(classes.name, classes) if condition else classes
-    possible = wanted.categories if isinstance(wanted, CategoricalColumn) else ()
+    possible = wanted.offered if isinstance(wanted, CategoricalColumn) else ()
     counts = _equal(n_rows, possible) if rows_per is None else _exact(n_rows, rows_per, classes, possible)
-    return {label: counts.get(label, 0) for label in classes.categories}
+    return {label: counts.get(label, 0) for label in classes.offered}
 
 
 def _classes(schema: TableSchema) -> CategoricalColumn:
@@ -89,7 +89,7 @@ def _exact(
     for name, count in rows_per.items():
         label = _label(classes, name)
         if label is None:
-            raise SettingsError(f"rows per class: no class {name!r}; {nearest(name, classes.categories)}")
+            raise SettingsError(f"rows per class: no class {name!r}; {nearest(name, classes.offered)}")
         if label in counts:
             raise SettingsError(f"rows per class: {label!r} is there twice")
         if count < 0:

@@ -13,7 +13,7 @@ from tagal_dspy.errors import SettingsError
 from tagal_dspy.few_shot import StratifiedSampler
 from tagal_dspy.metrics.tables import Encoder, quiet, ready, squared_distances
 from tagal_dspy.metrics.utility import some_rows
-from tagal_dspy.schema import NumericalColumn
+from tagal_dspy.schema import CategoricalColumn, DatetimeColumn, NumericalColumn, TextColumn
 from tagal_dspy.task import TableTask
 
 N_SHOTS = 20
@@ -75,7 +75,7 @@ def _bootstrap_noise(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     rows = task.train.iloc[rng.integers(0, len(task.train), n_rows)].reset_index(drop=True)
     anew = marginals(task.train, n_rows, rng)
-    for column in task.schema.columns:
+    for column in task.schema.modelled:
         noise, changed = rng.normal(size=n_rows), rng.random(n_rows) < _NOISE
         if column.name == task.schema.target:
             continue
@@ -101,14 +101,16 @@ def _smote(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
         first.append(chosen)
         second.append(_neighbours(features, chosen, group, rng))
     a, b = rows.iloc[np.concatenate(first)].reset_index(drop=True), rows.iloc[np.concatenate(second)]
-    made = {}
-    for column in task.schema.columns:
+    anew, made = marginals(task.train, n_rows, rng), {}
+    for column in task.schema.modelled:
         one, other = a[column.name], b[column.name].reset_index(drop=True)
-        if isinstance(column, NumericalColumn):
+        if isinstance(column, (NumericalColumn, DatetimeColumn)):
             made[column.name] = _written(column, (one + rng.random(n_rows) * (other - one)).to_numpy())
-        else:
+        elif isinstance(column, CategoricalColumn):
             mixed = one.where(rng.random(n_rows) < 0.5, other)
             made[column.name] = column.restore([None if text is None else str(text) for text in mixed])
+        else:
+            made[column.name] = anew[column.name]  # there is nothing between two texts
     return pd.DataFrame(made)
 
 
@@ -124,10 +126,13 @@ def _neighbours(features: Any, chosen: Any, group: Any, rng: np.random.Generator
     return picked
 
 
-def _written(column: NumericalColumn, numbers: Any) -> pd.Series[Any]:
-    """Numbers with the decimals, the range and the dtype of their column."""
-    low, high = float(column.text(column.minimum)), float(column.text(column.maximum))
-    return column.restore([None if math.isnan(n) else column.text(min(max(n, low), high)) for n in numbers])
+def _written(column: NumericalColumn | DatetimeColumn, numbers: Any) -> pd.Series[Any]:
+    """Numbers, or moments, in the form, the range and the dtype of their column."""
+    if isinstance(column, DatetimeColumn):
+        low, high = column.number(column.minimum), column.number(column.maximum)
+    else:
+        low, high = float(column.text(column.minimum)), float(column.text(column.maximum))
+    return column.restore([None if math.isnan(n) else column.shown(min(max(n, low), high)) for n in numbers])
 
 
 def _synthesizer(class_name: str) -> Callable[[TableTask, int, int], pd.DataFrame]:
@@ -140,7 +145,7 @@ def _synthesizer(class_name: str) -> Callable[[TableTask, int, int], pd.DataFram
                 synthesizer = getattr(single_table, class_name)(_metadata(task))
             except ImportError as error:
                 raise SettingsError(f"{class_name} needs torch, which is not installed; install it first") from error
-            synthesizer.fit({table: task.train})
+            synthesizer.fit({table: task.train[list(task.schema.names)]})
             # SDV has no public seed: without this, every table after a fit is the same one.
             synthesizer._set_random_state(seed)
             sampled: pd.DataFrame = synthesizer.sample(n_rows)[table]
@@ -153,8 +158,14 @@ def _metadata(task: TableTask) -> Any:
     """As SDV reads a table by itself, whole numbers with few values are categories: a fitted curve would miss them."""
     from sdv.metadata import Metadata
 
-    columns = {}
-    for column in task.schema.columns:
+    columns: dict[str, dict[str, Any]] = {}
+    for column in task.schema.modelled:
+        if isinstance(column, DatetimeColumn):
+            columns[column.name] = {"sdtype": "datetime", "datetime_format": column.format}
+            continue
+        if isinstance(column, TextColumn):
+            columns[column.name] = {"sdtype": "text", "pii": False}
+            continue
         numerical = isinstance(column, NumericalColumn)
         if isinstance(column, NumericalColumn) and column.decimals == 0:
             numerical = task.train[column.name].nunique() > _MAX_LEVELS

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tagal_dspy.metrics.tables import ready
-from tagal_dspy.schema import CategoricalColumn, NumericalColumn, Reject
+from tagal_dspy.schema import CategoricalColumn, Column, DatetimeColumn, Reject, TextColumn
 from tagal_dspy.task import TableTask
 
 if TYPE_CHECKING:
@@ -84,20 +84,22 @@ def _columns(evaluation: Evaluation, task: TableTask, rows: pd.DataFrame, real: 
     by_column = evaluation.quality.by_column if evaluation.quality else {}
     for name in sorted(by_column, key=lambda name: by_column[name])[:N_SHOWN]:
         if by_column[name] < GOOD_ENOUGH:
-            column = task.schema[name]
-            said = _numbers if isinstance(column, NumericalColumn) else _shares
-            yield f"{name}: {said(column, rows[name], real[name])} (similarity {by_column[name]:.2f})."
+            said = _told(task.schema[name], rows[name], real[name])
+            yield f"{name}: {said} (similarity {by_column[name]:.2f})."
 
 
-def _numbers(column: NumericalColumn | CategoricalColumn, made: pd.Series[Any], real: pd.Series[Any]) -> str:
+def _told(column: Column, made: pd.Series[Any], real: pd.Series[Any]) -> str:
+    if isinstance(column, CategoricalColumn):
+        return _shares(made, real)
+    shown = column.shown if isinstance(column, (DatetimeColumn, TextColumn)) else "{:.4g}".format
     texts = []
     for who, values in (("generated", made), ("real", real)):
-        low, middle, high = np.quantile(values.dropna(), (0.1, 0.5, 0.9))
-        texts.append(f"{who} values have median {middle:.4g}, 80 % of them from {low:.4g} to {high:.4g}")
+        low, middle, high = map(shown, np.quantile(values.dropna(), (0.1, 0.5, 0.9)).tolist())
+        texts.append(f"{who} values have median {middle}, 80 % of them from {low} to {high}")
     return "; ".join(texts)
 
 
-def _shares(column: NumericalColumn | CategoricalColumn, made: pd.Series[Any], real: pd.Series[Any]) -> str:
+def _shares(made: pd.Series[Any], real: pd.Series[Any]) -> str:
     shares = [values.value_counts(normalize=True) for values in (made, real)]
     gap = shares[0].sub(shares[1], fill_value=0.0)
     worst = gap.abs().sort_index().sort_values(ascending=False, kind="stable").index[:N_SHOWN]

@@ -72,6 +72,7 @@ def paper_protocol(
         None if synthetic is None else synthetic.drop(columns=empty, errors="ignore"),
     )
     schema = TableSchema.infer(real, target)
+    real = real[list(schema.names)]  # nothing is learned from an id
     train = real.sample(frac=0.8, random_state=SPLIT_SEED)
     kept = _checked(real, synthetic, schema, classifiers)
     available = len(train) if kept is None else min(len(train), len(kept))

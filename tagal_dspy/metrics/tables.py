@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tagal_dspy.errors import DataError
-from tagal_dspy.schema import CategoricalColumn, TableSchema
+from tagal_dspy.schema import CategoricalColumn, NumericalColumn, TableSchema
 from tagal_dspy.schema.columns import category_text
 
 Matrix = npt.NDArray[np.float64]
@@ -28,9 +28,10 @@ _ONE_OF_K = np.sqrt(0.5)
 
 
 def ready(schema: TableSchema, *, min_rows: int = 2, **frames: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
-    """The frames with the schema's columns, numbers as float64, categories as canonical text, rows sorted.
+    """The frames without their ids, numbers as float64, categories as canonical text, rows sorted.
 
-    Sorted rows make every metric blind to row order, to the last bit.
+    Dates count as seconds and free texts as their length, so that metrics have numbers and categories alone. Sorted
+    rows make every metric blind to row order, to the last bit.
 
     Args:
         schema: the columns that all frames must have.
@@ -54,14 +55,19 @@ def _typed(schema: TableSchema, name: str, frame: Any, min_rows: int, problems: 
         problems += found
         return pd.DataFrame()
     columns = {}
-    for column in schema.columns:
+    for column in schema.modelled:
         values = frame[column.name]
         if values.isna().all():
             problems.append(f"{name}: column {column.name!r} has no value at all")
         elif isinstance(column, CategoricalColumn):
             columns[column.name] = pd.Series(_category_texts(values), dtype=object)
-        else:
+        elif isinstance(column, NumericalColumn):
             columns[column.name] = _numbers(name, values, problems)
+        else:
+            try:
+                columns[column.name] = pd.Series(column.numbers(values), dtype="float64")
+            except ValueError as error:
+                problems.append(f"{name}: column {column.name!r} holds no {column.kind}: {error}")
     return pd.DataFrame(columns)
 
 
@@ -71,7 +77,8 @@ def _shape_problems(schema: TableSchema, name: str, frame: Any, min_rows: int) -
         return
     twice = sorted({str(column) for column in frame.columns[frame.columns.duplicated()]})
     missing = [column for column in schema.names if column not in frame.columns]
-    extra = [str(column) for column in frame.columns if column not in schema.names]
+    known = {column.name for column in schema.columns}
+    extra = [str(column) for column in frame.columns if column not in known]
     if twice:
         yield f"{name}: column names occur more than once: {twice}"
     if schema.target in missing:
@@ -128,7 +135,7 @@ class Encoder:
     def __init__(self, schema: TableSchema, frame: pd.DataFrame, leave_out: str | None = None) -> None:
         self._numbers: dict[str, tuple[float, float, float, bool]] = {}
         self._categories: dict[str, list[str]] = {}
-        for column in schema.columns:
+        for column in schema.modelled:
             if column.name == leave_out:
                 continue
             values = frame[column.name]

@@ -13,7 +13,7 @@ from tagal_dspy.card import make_card
 from tagal_dspy.codecs import Decoded, RowCodec, make_codec
 from tagal_dspy.errors import EngineError
 from tagal_dspy.rules import Rules
-from tagal_dspy.schema import Column, Row
+from tagal_dspy.schema import ModelledColumn, Row
 from tagal_dspy.settings import CodecName, ColumnOrder
 from tagal_dspy.signatures import GenerateRows, Table, adapter_for
 from tagal_dspy.task import TableTask
@@ -96,7 +96,7 @@ class RowGenerator(dspy.Module):  # type: ignore[misc]
         critique: str | None = None,
         refined_prompt: str | None = None,
         wanted: str | None = None,
-        narrowed: Mapping[str, Column] | None = None,
+        narrowed: Mapping[str, ModelledColumn] | None = None,
         rules: Rules | None = None,
     ) -> dict[str, Any]:
         """The fields of `GenerateRows` for a draw, without the history; what is not said is left out."""

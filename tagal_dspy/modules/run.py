@@ -21,7 +21,7 @@ from tagal_dspy.modules.steering import steered
 from tagal_dspy.modules.turns import Progress, Round, Turn, curve
 from tagal_dspy.modules.wanted import Wanted
 from tagal_dspy.quick_score import QuickScore
-from tagal_dspy.schema import CategoricalColumn, Column, Row
+from tagal_dspy.schema import CategoricalColumn, ModelledColumn, Row
 from tagal_dspy.settings import RunSettings
 from tagal_dspy.signatures import wanted_rows
 from tagal_dspy.task import TableTask
@@ -118,7 +118,7 @@ class Run:
     def wish(self, number: int, label: str | None) -> dict[str, Any]:
         """What a draw of a round is told and held to: the class to write, and what there is enough of."""
         schema, condition = self.task.schema, self.wanted.condition
-        narrowed: dict[str, Column] = {}
+        narrowed: dict[str, ModelledColumn] = {}
         if self.settings.steering == "grammar" and number % STEERED_ROUNDS == 0:
             narrowed |= steered(self.task, self.accepted(label), label)
         if condition is not None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tagal_dspy.discrepancies import measure
-from tagal_dspy.schema import CategoricalColumn, Column, NumericalColumn, Row
+from tagal_dspy.schema import CategoricalColumn, Column, ModelledColumn, NumericalColumn, Row
 from tagal_dspy.task import TableTask
 
 MIN_ROWS = 10
 """Accepted rows below which nothing is steered."""
 
 
-def steered(task: TableTask, accepted: Sequence[Row], label: str | None) -> dict[str, Column]:
+def steered(task: TableTask, accepted: Sequence[Row], label: str | None) -> dict[str, ModelledColumn]:
     """The column that is furthest off, narrowed so that the next rows make up for it; empty where nothing is off.
 
     Args:
@@ -31,12 +31,12 @@ def steered(task: TableTask, accepted: Sequence[Row], label: str | None) -> dict
     return {}
 
 
-def _without(column: Column, value: str, excess: float) -> Column | None:
+def _without(column: Column, value: str, excess: float) -> ModelledColumn | None:
     if isinstance(column, NumericalColumn):
         limit, step = float(value), 10.0**-column.decimals
         bounds = (limit + step, column.maximum) if excess > 0 else (column.minimum, limit)
         return column.between(*bounds) if bounds[0] <= bounds[1] else None
     if isinstance(column, CategoricalColumn):
-        others = tuple(each for each in column.categories if (each == value) == (excess < 0))
+        others = tuple(each for each in column.offered if (each == value) == (excess < 0))
         return column.among(others) if others else None
     return None

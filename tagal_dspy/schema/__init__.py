@@ -5,10 +5,15 @@ from tagal_dspy.schema.columns import (
     CategoricalColumn,
     CellError,
     Column,
+    DatetimeColumn,
+    IdColumn,
+    Kind,
+    ModelledColumn,
     NumericalColumn,
     Reject,
     RejectReason,
     Row,
+    TextColumn,
 )
 from tagal_dspy.schema.table import ColumnOverride, Problem, SchemaOverrides, TableSchema
 
@@ -18,6 +23,10 @@ __all__ = [
     "CellError",
     "Column",
     "ColumnOverride",
+    "DatetimeColumn",
+    "IdColumn",
+    "Kind",
+    "ModelledColumn",
     "NumericalColumn",
     "Problem",
     "Reject",
@@ -25,4 +34,5 @@ __all__ = [
     "Row",
     "SchemaOverrides",
     "TableSchema",
+    "TextColumn",
 ]

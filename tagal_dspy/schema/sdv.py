@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tagal_dspy.errors import DataError
-from tagal_dspy.schema.columns import Kind, NumericalColumn
-from tagal_dspy.schema.infer import is_truth
+from tagal_dspy.schema.columns import CategoricalColumn, Column, DatetimeColumn, IdColumn, Kind, TextColumn
+from tagal_dspy.schema.kinds import is_truth
 from tagal_dspy.schema.table import ColumnOverride, SchemaOverrides, TableSchema
 
 if TYPE_CHECKING:
     from sdv.metadata import Metadata
 
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, Kind | None] = {
     "numerical": "numerical",
     "categorical": "categorical",
     "ordinal": "categorical",
     "boolean": "boolean",
+    "datetime": "datetime",
+    "text": "text",  # a Faker type, as free text has no sdtype of its own
+    "id": "id",
+    "unknown": None,  # for the values to say
 }
 
 
@@ -32,22 +36,20 @@ def to_metadata(schema: TableSchema) -> Metadata:
     )
 
 
-def _sdv_column(column: Any) -> dict[str, Any]:
-    if isinstance(column, NumericalColumn):
-        return {
-            "sdtype": "numerical",
-            "range_is_nullable": column.nullable,
-            "range_min": column.minimum,
-            "range_max": column.maximum,
-            "decimal_places": column.decimals,
-        }
-    return {
-        "sdtype": "categorical",
-        "range_is_nullable": column.nullable,
-        "range_values": [
-            value.item() if hasattr(value, "item") else value for value in column.restore(column.categories)
-        ],
-    }
+def _sdv_column(column: Column) -> dict[str, Any]:
+    if isinstance(column, IdColumn):
+        return {"sdtype": "id"}
+    nullable = {"range_is_nullable": column.nullable}
+    if isinstance(column, TextColumn):
+        return {"sdtype": "text", "pii": False, **nullable}
+    if isinstance(column, CategoricalColumn):
+        restored = column.restore(column.categories)
+        values = [value.item() if hasattr(value, "item") else value for value in restored]
+        return {"sdtype": "categorical", "range_values": values, **nullable}
+    bounds = {"range_min": column.minimum, "range_max": column.maximum, **nullable}
+    if isinstance(column, DatetimeColumn):
+        return {"sdtype": "datetime", "datetime_format": column.format, **bounds}
+    return {"sdtype": "numerical", "decimal_places": column.decimals, **bounds}
 
 
 def from_metadata(frame: pd.DataFrame, metadata: Metadata, target: str | None) -> TableSchema:
@@ -68,6 +70,9 @@ def _override(name: str, spec: dict[str, Any], is_truth: bool) -> ColumnOverride
     kind = _KINDS[sdtype]
     if kind == "categorical" and is_truth:
         kind = "boolean"  # SDV calls truth values categorical once their values are listed
-    if kind != "numerical":
-        return ColumnOverride(kind=kind)
-    return ColumnOverride(kind=kind, minimum=spec.get("range_min"), maximum=spec.get("range_max"))
+    known: dict[str, Any] = {
+        "minimum": spec.get("range_min"),
+        "maximum": spec.get("range_max"),
+        "format": spec.get("datetime_format"),
+    }
+    return ColumnOverride(kind=kind, **known)

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
+from datetime import date, time
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
 from tagal_dspy.errors import DataError
-from tagal_dspy.schema.columns import CategoricalColumn, Column, Kind, NumericalColumn, Row
+from tagal_dspy.schema.columns import CategoricalColumn, Column, DatetimeColumn, IdColumn, Kind, ModelledColumn, Row
 from tagal_dspy.settings import read_toml, validated
 
 if TYPE_CHECKING:
     from sdv.metadata import Metadata
 
 Problem = Literal["binary", "multiclass", "regression", "none"]
+
+
+def _bound(value: object) -> float | str:
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, str):
+        return value
+    raise ValueError("expected a finite number, or a date or time")
+
+
+Bound = Annotated[Union[float, str], PlainValidator(_bound)]
+"""A number; for dates and times ISO text, or the date that TOML has."""
 
 
 class ColumnOverride(BaseModel):
@@ -28,8 +44,10 @@ class ColumnOverride(BaseModel):
 
     kind: Kind | None = None
     description: str = ""
-    minimum: FiniteFloat | None = None
-    maximum: FiniteFloat | None = None
+    minimum: Bound | None = None
+    maximum: Bound | None = None
+    format: str | None = None
+    """Of dates and times, as `strftime` has it: `%d/%m/%Y`."""
 
 
 class SchemaOverrides(BaseModel):
@@ -51,6 +69,14 @@ class SchemaOverrides(BaseModel):
     def from_file(cls, path: Path) -> SchemaOverrides:
         """Read a TOML file with the fields above; raises `SettingsError`."""
         return validated(cls, read_toml(path))
+
+    def settled(self, schema: TableSchema) -> SchemaOverrides:
+        """The same, with kinds, formats and problem as `schema` has them, for a part of its table."""
+        columns = {}
+        for column in schema.columns:
+            known = {"kind": column.kind, "format": column.format if isinstance(column, DatetimeColumn) else None}
+            columns[column.name] = self.columns.get(column.name, ColumnOverride()).model_copy(update=known)
+        return self.model_copy(update={"columns": columns, "problem": schema.problem})
 
 
 class TableSchema(BaseModel):
@@ -75,8 +101,11 @@ class TableSchema(BaseModel):
 
     @model_validator(mode="after")
     def _names_are_unique_and_hold_the_target(self) -> TableSchema:
-        if len(set(self.names)) != len(self.names):
-            raise ValueError(f"column names are not unique: {list(self.names)}")
+        names = [column.name for column in self.columns]
+        if len(set(names)) != len(names):
+            raise ValueError(f"column names are not unique: {names}")
+        if not self.names:
+            raise ValueError(f"all columns are ids: {names}")
         if self.target is not None and self.target not in self.names:
             raise ValueError(f"target {self.target!r} is not one of the columns {list(self.names)}")
         return self
@@ -101,16 +130,21 @@ class TableSchema(BaseModel):
         return infer_schema(frame, target, overrides or SchemaOverrides())
 
     @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Column names in the table's order."""
-        return tuple(column.name for column in self.columns)
+    def modelled(self) -> tuple[ModelledColumn, ...]:
+        """The columns that a `Row` has cells for, in the table's order: all but the ids."""
+        return tuple(column for column in self.columns if not isinstance(column, IdColumn))
 
-    def __getitem__(self, name: str) -> NumericalColumn | CategoricalColumn:
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns that a `Row` has cells for."""
+        return tuple(column.name for column in self.modelled)
+
+    def __getitem__(self, name: str) -> Column:
         """The column of that name; raises `DataError`."""
         for column in self.columns:
             if column.name == name:
                 return column
-        raise DataError(f"no column {name!r}; the table has {', '.join(map(repr, self.names))}")
+        raise DataError(f"no column {name!r}; the table has {', '.join(repr(column.name) for column in self.columns)}")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -126,18 +160,23 @@ class TableSchema(BaseModel):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     def to_rows(self, frame: pd.DataFrame) -> list[Row]:
-        """Canonical text of every row of a frame that holds the schema's columns."""
+        """Canonical text of every row of a frame that holds the schema's columns; ids are left out."""
         missing = [name for name in self.names if name not in frame.columns]
         if missing:
             raise DataError(f"the table lacks the columns {missing}; expected {list(self.names)}")
-        rendered = [column.render(frame[column.name]) for column in self.columns]
+        rendered = [column.render(frame[column.name]) for column in self.modelled]
         return list(zip(*rendered, strict=True))
 
     def to_frame(self, rows: Sequence[Row]) -> pd.DataFrame:
-        """A frame with the original columns, dtypes and a fresh index."""
-        cells = list(zip(*rows, strict=True)) if rows else [()] * len(self.columns)
+        """A frame with the original columns and dtypes, fresh ids and a fresh index; equal rows give equal ids."""
+        cells = dict(zip(self.names, zip(*rows, strict=True), strict=True)) if rows else {}
         return pd.DataFrame(
-            {column.name: column.restore(texts) for column, texts in zip(self.columns, cells, strict=True)}
+            {
+                column.name: column.fresh(len(rows), self.fingerprint)
+                if isinstance(column, IdColumn)
+                else column.restore(cells.get(column.name, ()))
+                for column in self.columns
+            }
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ RejectReason = Literal[
 ]
 REJECT_REASONS: tuple[RejectReason, ...] = get_args(RejectReason)
 
-Kind = Literal["numerical", "categorical", "boolean"]
+Kind = Literal["numerical", "categorical", "boolean", "datetime", "text", "id"]
 
 Row = tuple[Union[str, None], ...]
 """Canonical text of one row, in the order of the schema's columns; None is a missing value."""

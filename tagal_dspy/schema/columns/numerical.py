@@ -35,10 +35,21 @@ class NumericalColumn(BaseColumn):
         written = f"{value:.{self.decimals}f}"
         return written.lstrip("-") if not float(written) else written
 
+    def number(self, text: str) -> float:
+        """The number of a canonical text, for comparisons."""
+        return float(text)
+
+    def numbers(self, values: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The numbers of real values, NaN where they are missing."""
+        return np.asarray(pd.to_numeric(values).to_numpy(dtype=float, na_value=np.nan))
+
+    def shown(self, number: float) -> str:
+        """A number as canonical text."""
+        return self.text(number)
+
     def render(self, values: pd.Series[Any]) -> list[str | None]:
         """Canonical text of each value; None where it is missing."""
-        numbers = pd.to_numeric(values).to_numpy(dtype=float, na_value=np.nan)
-        unique, codes = np.unique(numbers, return_inverse=True)
+        unique, codes = np.unique(self.numbers(values), return_inverse=True)
         texts = [None if math.isnan(number) else self.text(number) for number in unique]
         return [texts[code] for code in codes]
 
