@@ -3,6 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 from syrupy.assertion import SnapshotAssertion
+from tables import mixed_frame
 
 from tagal_dspy.card import MAX_CATEGORIES, make_card
 from tagal_dspy.rules import FixedIncrements, Rules
@@ -59,3 +60,7 @@ def test_every_column_has_one_line(toy_frame: pd.DataFrame, target: str | None) 
 def test_category_that_no_row_has_is_not_listed() -> None:
     values = pd.Categorical(["low", "high"], categories=["low", "mid", "high"])
     assert make_card(TableSchema.infer(pd.DataFrame({"a": values}))).endswith('one of "low" (50.0 %), "high" (50.0 %)')
+
+
+def test_every_kind_has_its_words(snapshot: SnapshotAssertion) -> None:
+    assert make_card(TableSchema.infer(mixed_frame(), "class")) == snapshot

@@ -107,3 +107,44 @@ def test_of_many_rare_categories_the_stuck_one_alone_is_named() -> None:
     rows = pd.DataFrame({"x": ["v0"] * 10 + [f"w{number}" for number in range(30)]})
     shares = [each for each in measured(TableTask(frame), rows) if each.kind == "share"]
     assert [each.value for each in shares] == ["v0"]
+
+
+def letters(n_rows: int, seed: int, start: str = "2024-01-01", words: int = 8) -> pd.DataFrame:
+    """Letters with the day they came, an id and a text."""
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "id": range(n_rows),
+            "day": pd.Timestamp(start) + pd.to_timedelta(rng.integers(0, 300, n_rows), unit="D"),
+            "text": [
+                " ".join(rng.choice(["alpha", "beta", "gamma"], rng.integers(2, words))) + f" {i}"
+                for i in range(n_rows)
+            ],
+        }
+    )
+
+
+def test_dates_and_texts_of_real_rows_raise_no_alarm() -> None:
+    task = TableTask(letters(400, seed=1000))
+    assert sum(bool(measured(task, letters(40, seed).assign(text=lambda t: t["text"] + " x"))) for seed in SEEDS) <= 1
+
+
+def test_shifted_dates_are_named_with_a_day() -> None:
+    first = measured(TableTask(letters(400, seed=1000)), letters(40, seed=0, start="2024-05-15"))[0]
+    assert first.columns == ("day",)
+    assert '"day" is at most 2024-' in first.text
+
+
+def test_texts_that_are_too_short_are_named_with_their_length() -> None:
+    first = measured(TableTask(letters(400, seed=1000)), letters(40, seed=0, words=3))[0]
+    assert first.columns == ("text",)
+    assert first.text.startswith('"text" has at most ')
+    assert "characters in 100 % of the rows" in first.text
+
+
+def test_stuck_text_is_shortened() -> None:
+    task = TableTask(letters(400, seed=1000, words=40))
+    rows = letters(40, seed=0).assign(text="the same long text again and again " * 4)
+    stuck = next(each for each in measured(task, rows) if each.kind == "stuck")
+    assert stuck.text.startswith('"text" is the same long text')
+    assert len(stuck.text) < 160
