@@ -6,11 +6,15 @@ write a row that does not fit the schema.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 from tagal_dspy.schema import NumericalColumn, TextColumn
 
 Range = tuple[int, int]
+
+MAX_LISTED = 50
+"""Of more texts, those that begin alike are written together: an engine follows each alternative on its own."""
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -30,7 +34,27 @@ def one_of(texts: Iterable[str]) -> str:
     >>> print(one_of(["yes", "no"]))
     "yes" | "no"
     """
-    return " | ".join(literal(text) for text in texts)
+    options = list(texts)
+    if len(options) > MAX_LISTED:
+        return _by_prefix(sorted(set(options)))
+    return " | ".join(literal(text) for text in options)
+
+
+def _common_start(one: str, other: str) -> str:
+    n = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return one[:n]
+
+
+def _by_prefix(texts: Sequence[str]) -> str:
+    """Any of the sorted texts, those with a common start together."""
+    parts = []
+    for _, group in itertools.groupby(texts, key=lambda text: text[:1]):
+        same = list(group)
+        prefix = _common_start(same[0], same[-1])
+        rests = [text[len(prefix) :] for text in same if text != prefix]
+        ending = "{0,1}" if rests and prefix in same else ""
+        parts.append(literal(prefix) + (f" ({_by_prefix(rests)}){ending}" if rests else ""))
+    return " | ".join(parts)
 
 
 def number(column: NumericalColumn) -> str:

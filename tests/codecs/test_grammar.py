@@ -96,3 +96,14 @@ def test_literal_stays_on_one_line() -> None:
 
 def test_one_of_derives_each_text() -> None:
     assert list(Grammar(f"root ::= {one_of(['yes', 'no', 'may|be'])}").language()) == ["yes", "no", "may|be"]
+
+
+@given(st.lists(st.text('ab|"\\', max_size=6), min_size=51, max_size=120, unique=True))
+def test_each_of_many_texts_is_derived_once(texts: list[str]) -> None:
+    assert sorted(Grammar(f"root ::= {one_of(texts)}").language()) == sorted(texts)
+
+
+def test_many_texts_that_begin_alike_are_written_together() -> None:
+    rule = one_of([f"city {number:04d}" for number in range(1000)])
+    assert rule.startswith('"city 0" ("0" ("0" ("0" | "1"')
+    assert len(rule) < 8000
