@@ -32,11 +32,12 @@ def progress_shown(n_rows: int, *, alone: bool) -> Iterator[Callable[[Progress],
         with Live(Text(f"0/{n_rows} rows; waiting for the model"), console=_console, transient=True) as live:
             yield lambda progress: live.update(Text(_line(progress, started)))
         return
-    said = started
+    said, complete = started, False
 
     def show(progress: Progress) -> None:
-        nonlocal said
-        if time.monotonic() - said >= SECONDS_BETWEEN_LINES or len(progress.rows) == progress.n_wanted:
+        nonlocal said, complete
+        was_complete, complete = complete, len(progress.rows) == progress.n_wanted
+        if not was_complete and (complete or time.monotonic() - said >= SECONDS_BETWEEN_LINES):
             said = time.monotonic()
             say(_line(progress, started))
 
