@@ -25,7 +25,7 @@ _MAX_LEVELS = 10
 
 
 def baseline(name: str, *, task: TableTask, n_rows: int, seed: int = 0) -> pd.DataFrame:
-    """A table of `n_rows` rows made from the training rows alone.
+    """A table of `n_rows` rows made from the training rows alone, with fresh ids.
 
     Args:
         name: `real` (training rows as they are), `marginals` (every column on its own), `few_shots` (the rows of one
@@ -46,7 +46,7 @@ def baseline(name: str, *, task: TableTask, n_rows: int, seed: int = 0) -> pd.Da
         raise SettingsError(f"baseline {name!r} is unknown; use {', '.join(BASELINES)}")
     if n_rows < 1:
         raise SettingsError(f"n_rows={n_rows}; a baseline needs at least 1")
-    return BASELINES[name](task, n_rows, seed).reset_index(drop=True)
+    return task.schema.with_fresh_ids(BASELINES[name](task, n_rows, seed).reset_index(drop=True))
 
 
 def marginals(frame: pd.DataFrame, n_rows: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -145,13 +145,21 @@ def _synthesizer(class_name: str) -> Callable[[TableTask, int, int], pd.DataFram
                 synthesizer = getattr(single_table, class_name)(_metadata(task))
             except ImportError as error:
                 raise SettingsError(f"{class_name} needs torch, which is not installed; install it first") from error
-            synthesizer.fit({table: task.train[list(task.schema.names)]})
+            synthesizer.fit({table: _known_to_sdv(task)})
             # SDV has no public seed: without this, every table after a fit is the same one.
             synthesizer._set_random_state(seed)
             sampled: pd.DataFrame = synthesizer.sample(n_rows)[table]
-        return sampled
+        levels = {name: dtype for name, dtype in task.train.dtypes.items() if isinstance(dtype, pd.CategoricalDtype)}
+        return sampled.astype({name: dtype for name, dtype in levels.items() if name in sampled})
 
     return sample
+
+
+def _known_to_sdv(task: TableTask) -> pd.DataFrame:
+    """The training rows without ids, and without categories that no row has: SDV would draw those, and fail."""
+    rows = task.train[list(task.schema.names)]
+    levels = [name for name in rows.columns if isinstance(rows[name].dtype, pd.CategoricalDtype)]
+    return rows.assign(**{name: rows[name].cat.remove_unused_categories() for name in levels})
 
 
 def _metadata(task: TableTask) -> Any:

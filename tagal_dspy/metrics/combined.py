@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -131,11 +131,12 @@ class TableMetric:
         except DataError as error:
             return Evaluation(WORST, dict.fromkeys(self._objectives(task), WORST), problem=str(error))
         n_rows = max(len(rows), n_rows or 0)
-        key = ("table", task.id, n_rows, _digest(rows))
-        evaluation: Evaluation = self._memo.get(key, lambda: self._evaluate(task, rows, n_rows))
+        texts = hash(frozenset(Counter(task.schema.to_rows(table)).items()))  # texts of one length are ready alike
+        key = ("table", task.id, n_rows, _digest(rows), texts)
+        evaluation: Evaluation = self._memo.get(key, lambda: self._evaluate(task, table, rows, n_rows))
         return evaluation
 
-    def _evaluate(self, task: TableTask, rows: pd.DataFrame, n_rows: int) -> Evaluation:
+    def _evaluate(self, task: TableTask, table: pd.DataFrame, rows: pd.DataFrame, n_rows: int) -> Evaluation:
         judges = self._memo.get(("judges", task.id), lambda: _Judges(task, self.learning))
         between: dict[str, Anchors] = self._memo.get(("anchors", task.id, n_rows), lambda: self._anchors(task, n_rows))
         utility, found = judges.utility(rows), judges.quality(rows)
@@ -144,8 +145,8 @@ class TableMetric:
             draws["utility"] = np.array([utility.value, *utility.draws])
         scores = {name: calibrated(each, between[name], seed=self.seed) for name, each in draws.items()}
         valid = validity(real=judges.real, synthetic=rows, schema=task.schema)
-        varied = diversity(real=task.train, synthetic=rows, schema=task.schema)
-        private = privacy(synthetic=rows, train=task.train, holdout=task.validation, schema=task.schema)
+        varied = diversity(real=task.train, synthetic=table, schema=task.schema)
+        private = privacy(synthetic=table, train=task.train, holdout=task.validation, schema=task.schema)
         objectives = {name: softened(score.calibrated) for name, score in scores.items()} | {
             "diversity": _diversity_score(varied, len(rows)),
             "privacy": private.score,

@@ -58,8 +58,9 @@ def diversity(*, real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchem
     >>> diversity(real=real, synthetic=pd.DataFrame({"x": ["a", "a"]}), schema=TableSchema.infer(real)).duplicates
     Rate(value=0.5, real=0.0)
     """
+    frames = (real, synthetic)
     real, synthetic = ready(schema, real=real, synthetic=synthetic, min_rows=1)
-    known, made = Counter(schema.to_rows(real)), Counter(schema.to_rows(synthetic))
+    known, made = (Counter(schema.to_rows(frame)) for frame in frames)
     n_real, n_made = len(real), len(synthetic)
     n_sample = min(n_real, n_made)
     repeated = sum(count for count in known.values() if count > 1) / n_real

@@ -88,10 +88,11 @@ def privacy(
     (arXiv:2104.00635).
     """
     others = {name: frame for name, frame in (("holdout", holdout), ("few_shots", few_shots)) if frame is not None}
-    synthetic, train, *rest = ready(schema, min_rows=1, synthetic=synthetic, train=train, **others)
-    encoder = Encoder(schema, train)
-    made, known = _Rows.of(synthetic, schema, encoder), _Rows.of(train, schema, encoder)
-    references = {name: _Rows.of(frame, schema, encoder) for name, frame in zip(others, rest, strict=True)}
+    frames = {"synthetic": synthetic, "train": train, **others}
+    typed = dict(zip(frames, ready(schema, min_rows=1, **frames), strict=True))
+    encoder = Encoder(schema, typed["train"])
+    references = {name: _Rows(encoder(typed[name]), Counter(schema.to_rows(frame))) for name, frame in frames.items()}
+    made, known = references["synthetic"], references["train"]
     distances = nearest(made.features, known.features, 2)
     to_train = _nearness(made, known, distances)
     own_copies = sum(count for count in known.texts.values() if count > 1) / known.n_rows
@@ -129,10 +130,6 @@ def excess(share: float, expected: float, n_rows: int) -> float:
 class _Rows(NamedTuple):
     features: Matrix
     texts: Counter[Row]
-
-    @classmethod
-    def of(cls, frame: pd.DataFrame, schema: TableSchema, encoder: Encoder) -> _Rows:
-        return cls(encoder(frame), Counter(schema.to_rows(frame)))
 
     @property
     def n_rows(self) -> int:

@@ -61,7 +61,8 @@ def _typed(schema: TableSchema, name: str, frame: Any, min_rows: int, problems: 
             problems.append(f"{name}: column {column.name!r} has no value at all")
         elif isinstance(column, CategoricalColumn):
             columns[column.name] = pd.Series(_category_texts(values), dtype=object)
-        elif isinstance(column, NumericalColumn):
+        elif isinstance(column, NumericalColumn) or pd.api.types.is_float_dtype(values.dtype):
+            # A date or a text that is a number was made ready before.
             columns[column.name] = _numbers(name, values, problems)
         else:
             try:

@@ -170,14 +170,17 @@ class TableSchema(BaseModel):
     def to_frame(self, rows: Sequence[Row]) -> pd.DataFrame:
         """A frame with the original columns and dtypes, fresh ids and a fresh index; equal rows give equal ids."""
         cells = dict(zip(self.names, zip(*rows, strict=True), strict=True)) if rows else {}
-        return pd.DataFrame(
-            {
-                column.name: column.fresh(len(rows), self.fingerprint)
-                if isinstance(column, IdColumn)
-                else column.restore(cells.get(column.name, ()))
-                for column in self.columns
-            }
-        )
+        restored = {column.name: column.restore(cells.get(column.name, ())) for column in self.modelled}
+        return self.with_fresh_ids(pd.DataFrame(restored))
+
+    def with_fresh_ids(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a frame with ids that no real row has."""
+        fresh = {
+            column.name: column.fresh(len(frame), self.fingerprint).set_axis(frame.index)
+            for column in self.columns
+            if isinstance(column, IdColumn)
+        }
+        return frame.assign(**fresh)[[column.name for column in self.columns]]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
