@@ -229,7 +229,7 @@ def mask(frame: pd.DataFrame, column: Column, operator: str, values: list[str | 
 
 @given(st.data())
 def test_rows_that_hold_are_those_of_a_pandas_mask(data: st.DataObject) -> None:
-    schema = data.draw(schemas(all_kinds=False))
+    schema = data.draw(schemas())
     parts, table = data.draw(conditions(schema)), data.draw(rows(schema))
     try:
         condition = Condition.parse(text_of(parts), schema)
@@ -244,7 +244,7 @@ def test_rows_that_hold_are_those_of_a_pandas_mask(data: st.DataObject) -> None:
 
 @given(st.data())
 def test_narrowed_columns_hold_every_cell_that_meets_the_condition(data: st.DataObject) -> None:
-    schema = data.draw(schemas(all_kinds=False))
+    schema = data.draw(schemas())
     parts, table = data.draw(conditions(schema)), data.draw(rows(schema))
     try:
         condition = Condition.parse(text_of(parts), schema)
