@@ -124,3 +124,11 @@ class TestResidualSampler(PerClassContract):
         accepted = [row for row in task.train_rows if float(row[0] or 0) < 100]
         shown = self.sampler.sample(task, 3, np.random.default_rng(0), accepted=accepted)
         assert all(float(row[0] or 0) > 95 for row in shown)
+
+
+def test_neighbours_are_near_in_time_and_texts_do_not_count() -> None:
+    days = pd.date_range("2024-01-01", periods=200)
+    frame = pd.DataFrame({"day": days, "note": [f"text number {i} of them" for i in range(200)]})
+    drawn = NeighbourSampler().sample(TableTask(frame), 5, np.random.default_rng(0))
+    near = pd.to_datetime([row[0] for row in drawn])
+    assert near.max() - near.min() < pd.Timedelta(days=20)
