@@ -88,12 +88,12 @@ def free_text(draw: st.DrawFn, name: str = "x") -> TextColumn:
 
 
 @st.composite
-def schemas(draw: st.DrawFn, all_kinds: bool = True) -> TableSchema:
+def schemas(draw: st.DrawFn) -> TableSchema:
     # "#" keeps names apart from categories, and a row apart from a header.
     names = draw(st.lists(_texts().map(lambda name: name + "#"), min_size=1, max_size=4, unique_by=str.strip))
-    kinds = (numerical, categorical, moments, free_text) if all_kinds else (numerical, categorical)
+    kinds = (numerical, categorical, moments, free_text)
     columns: list[Column] = [draw(st.one_of([kind(name) for kind in kinds])) for name in names]
-    if all_kinds and draw(st.booleans()):
+    if draw(st.booleans()):
         columns.insert(draw(st.integers(0, len(columns))), IdColumn(name="id", dtype="int64", last=10))
     return TableSchema(n_rows=10, columns=tuple(columns), target=draw(st.sampled_from([None, names[0]])))
 
