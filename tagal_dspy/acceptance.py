@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from tagal_dspy.conditions import Condition
+from tagal_dspy.conditions import ANY, Condition, Slot
 from tagal_dspy.rules import Rules
 from tagal_dspy.schema import CellError, Reject, RejectReason, Row
 from tagal_dspy.task import TableTask
@@ -90,17 +90,16 @@ class Acceptance:
     Args:
         row_filter: judges the rows.
         n_rows: how many rows are wanted, at least 1.
-        quotas: rows wanted of each class, adding up to `n_rows`; None takes any class.
+        quotas: rows wanted in each slot, adding up to `n_rows`; None takes any rows. A row counts in the first slot
+            that takes it and is not full.
     """
 
-    def __init__(self, row_filter: RowFilter, n_rows: int, quotas: Mapping[str, int] | None = None) -> None:
+    def __init__(self, row_filter: RowFilter, n_rows: int, quotas: Mapping[Slot, int] | None = None) -> None:
         self._filter = row_filter
-        self._n_rows = n_rows
-        self._quotas = dict(quotas) if quotas is not None else None
+        self._schema = row_filter.task.schema
         self._keys: dict[Row, None] = {}
-        self._by_class: Counter[str | None] = Counter()
-        schema = row_filter.task.schema
-        self._place = None if schema.target is None else schema.names.index(schema.target)
+        self._missing = dict(quotas) if quotas is not None else {ANY: n_rows}
+        self.by_slot: dict[Slot, list[Row]] = {slot: [] for slot in self._missing}
         self.rows: list[Row] = []
         self.rejects: list[Reject] = []
 
@@ -112,38 +111,33 @@ class Acceptance:
         """
         taken = []
         for row in rows:
-            reject = self._filter.repeated(row, self._keys) or self._unwanted(row)
-            if reject is None:
-                self._take(row)
+            reject = self._filter.repeated(row, self._keys)
+            slot = self._open_slot(row) if reject is None else None
+            if slot is not None:
+                self._take(row, slot)
                 taken.append(row)
             else:
-                self.rejects.append(reject)
+                self.rejects.append(reject or _reject("quota_full", row, "all rows wanted of its kind are there"))
         return taken
 
-    def _unwanted(self, row: Row) -> Reject | None:
-        if self.n_missing == 0:
-            return _reject("quota_full", row, "all rows wanted are there")
-        if self._quotas is not None and self.missing_by_class.get(self._label(row), 0) <= 0:
-            return _reject("quota_full", row, f"all rows wanted of class {self._label(row)!r} are there")
-        return None
+    def _open_slot(self, row: Row) -> Slot | None:
+        return next((slot for slot, n in self._missing.items() if n > 0 and slot.takes(row, self._schema)), None)
 
-    def _take(self, row: Row) -> None:
+    def _take(self, row: Row, slot: Slot) -> None:
         self.rows.append(row)
+        self.by_slot[slot].append(row)
         self._keys[row] = None
-        self._by_class[self._label(row)] += 1
-
-    def _label(self, row: Row) -> str:
-        return "" if self._place is None else row[self._place] or ""
+        self._missing[slot] -= 1
 
     @property
     def n_missing(self) -> int:
         """How many rows are still wanted."""
-        return self._n_rows - len(self.rows)
+        return sum(self._missing.values())
 
     @property
-    def missing_by_class(self) -> dict[str, int]:
-        """How many rows of each class are still wanted; empty without quotas."""
-        return {label: wanted - self._by_class[label] for label, wanted in (self._quotas or {}).items()}
+    def missing(self) -> dict[Slot, int]:
+        """How many rows of each slot are still wanted; of `ANY` without quotas."""
+        return dict(self._missing)
 
     def reject_counts(self) -> dict[RejectReason, int]:
         """How many rows were rejected for each reason, the most frequent first."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.profile import Floats, Ints, Profile, profile_of
 from tagal_dspy.schema import Reject, Row, TextColumn
 from tagal_dspy.signatures import Discrepancy
@@ -39,7 +40,7 @@ def measure(
     rows: Sequence[Row],
     rejects: Sequence[Reject] = (),
     *,
-    label: str | None = None,
+    slot: Slot = ANY,
     limit: int | None = None,
 ) -> list[Discrepancy]:
     """The differences between rows and the training rows of a task.
@@ -48,15 +49,16 @@ def measure(
         task: whose training rows are the real side.
         rows: generated rows, canonical.
         rejects: rows rejected on the way.
-        label: the class that all rows were to be of; they are compared with the real rows of that class.
+        slot: what all rows were to be; they are compared with the real rows of that slot.
         limit: how many to return; all where None.
 
     Returns:
-        The most surprising difference first; empty for no rows, and nearly always for real rows.
+        The most surprising difference first; empty for no rows, and nearly always for real rows. Where the slot has
+        no real row, there is nothing to compare with.
     """
-    if not rows:
-        return _reject_shares(rejects, 0)[:limit]
-    profile = profile_of(task, label)
+    profile = profile_of(task, slot)
+    if not rows or not profile.rows:
+        return _reject_shares(rejects, len(rows))[:limit]
     cells = profile.coded(rows)
     found = [*_margins(profile, rows, cells), *_pairs(profile, cells), *_repetitions(profile, rows)]
     alarms = [each for each in found if each.surprise > _threshold(profile, each)]

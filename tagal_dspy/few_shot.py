@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.schema import CategoricalColumn, DatetimeColumn, NumericalColumn, Row
 from tagal_dspy.settings import SamplerName
 from tagal_dspy.task import TableTask, strata
@@ -28,9 +29,8 @@ class FewShotSampler(ABC):
         task: TableTask,
         n_shots: int,
         rng: np.random.Generator,
-        label: str | None = None,
+        slot: Slot = ANY,
         accepted: Sequence[Row] = (),
-        only: Callable[[Row], bool] | None = None,
     ) -> list[Row]:
         """Draw rows.
 
@@ -38,17 +38,16 @@ class FewShotSampler(ABC):
             task: whose training rows to draw from.
             n_shots: rows of each class (of each quantile bin for regression; altogether without a target).
             rng: the only source of randomness.
-            label: draw rows of this class alone.
-            accepted: rows written so far, of that class alone where one is given.
-            only: draw rows that meet this; from a class that has none, any of its rows.
+            slot: draw rows of this alone; from a class that has none that meet its condition, any of its rows.
+            accepted: rows of the slot written so far.
 
         Returns:
             Canonical rows, grouped by class as in the paper.
         """
         groups = strata(task)
-        wanted = groups if label is None else {label: groups.get(label, np.empty(0, dtype=np.int64))}
-        fit = {name: _fitting(task, places, only) for name, places in wanted.items()}
-        chosen = [self.choose(task, places, n_shots, rng, accepted) for places in fit.values() if len(places)]
+        classes = list(groups) if slot.label is None else [slot.label] if slot.label in groups else []
+        fit = [_fitting(task, groups[label], slot) for label in classes]
+        chosen = [self.choose(task, places, n_shots, rng, accepted) for places in fit if len(places)]
         return [task.train_rows[place] for place in np.concatenate(chosen)] if chosen else []
 
     @abstractmethod
@@ -58,9 +57,10 @@ class FewShotSampler(ABC):
         """Some of the places of the training rows of one class."""
 
 
-def _fitting(task: TableTask, places: Positions, only: Callable[[Row], bool] | None) -> Positions:
-    """The places whose rows meet `only`; all of them where none does."""
-    fit = [place for place in places if only(task.train_rows[place])] if only is not None else []
+def _fitting(task: TableTask, places: Positions, slot: Slot) -> Positions:
+    """The places whose rows meet the condition of the slot; all of them where none does."""
+    condition = slot.condition
+    fit = [place for place in places if condition.holds(task.train_rows[place])] if condition is not None else []
     return np.array(fit, dtype=np.int64) if fit else places
 
 
@@ -82,15 +82,14 @@ class UniformSampler(StratifiedSampler):
         task: TableTask,
         n_shots: int,
         rng: np.random.Generator,
-        label: str | None = None,
+        slot: Slot = ANY,
         accepted: Sequence[Row] = (),
-        only: Callable[[Row], bool] | None = None,
     ) -> list[Row]:
-        """See `FewShotSampler.sample`; with a label, rows of that class."""
-        if label is not None:
-            return super().sample(task, n_shots, rng, label, accepted, only)
+        """See `FewShotSampler.sample`; of one class as many as of each."""
+        if slot.label is not None:
+            return super().sample(task, n_shots, rng, slot, accepted)
         n_rows = n_shots * len(strata(task))
-        places = _fitting(task, np.arange(len(task.train_rows)), only)
+        places = _fitting(task, np.arange(len(task.train_rows)), slot)
         return [task.train_rows[place] for place in rng.permutation(places)[:n_rows]]
 
 

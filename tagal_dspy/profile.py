@@ -13,8 +13,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.schema import CategoricalColumn, ModelledColumn, Row
-from tagal_dspy.task import TableTask, strata
+from tagal_dspy.task import TableTask
 
 MAX_LEVELS = 6
 """Categories of a column that count one by one; rarer ones count together."""
@@ -65,16 +66,16 @@ class Profile:
     """Rows of a task as levels, and what is needed of the real ones, computed once.
 
     Attributes:
-        rows: the training rows, of one class alone where it is made for a label.
+        rows: the training rows, of one slot alone where it is made for one.
         columns, counts: their cells by column, and how often each occurs.
         levels, offsets: how the cells of each column are coded, and where its levels begin in `tables`.
         tables: `crossed` of the real rows.
     """
 
-    def __init__(self, task: TableTask, label: str | None) -> None:
+    def __init__(self, task: TableTask, slot: Slot) -> None:
         self.schema = task.schema
-        self.rows = task.train_rows if label is None else [task.train_rows[i] for i in strata(task)[label]]
-        self.columns = list(zip(*self.rows, strict=True))
+        self.rows = [row for row in task.train_rows if slot.takes(row, task.schema)]
+        self.columns = self._by_column(self.rows)
         self.counts = [Counter(texts) for texts in self.columns]
         self.levels = [self._levels(place) for place in range(len(self.columns))]
         self.offsets = np.cumsum([0, *(each.n_levels for each in self.levels)])
@@ -97,8 +98,11 @@ class Profile:
     def coded(self, rows: Sequence[Row]) -> Ints:
         """Rows by columns, as levels."""
         return np.stack(
-            [levels.coded(texts) for levels, texts in zip(self.levels, zip(*rows, strict=True), strict=True)], 1
+            [levels.coded(texts) for levels, texts in zip(self.levels, self._by_column(rows), strict=True)], 1
         )
+
+    def _by_column(self, rows: Sequence[Row]) -> list[tuple[str | None, ...]]:
+        return list(zip(*rows, strict=True)) if rows else [()] * len(self.schema.modelled)
 
     def crossed(self, cells: Ints) -> Floats:
         """How often each level of each column comes together with each level of each other, as one matrix."""
@@ -107,12 +111,12 @@ class Profile:
         return np.asarray(hot.T @ hot)
 
 
-_profiles: WeakKeyDictionary[TableTask, dict[str | None, Profile]] = WeakKeyDictionary()
+_profiles: WeakKeyDictionary[TableTask, dict[Slot, Profile]] = WeakKeyDictionary()
 
 
-def profile_of(task: TableTask, label: str | None = None) -> Profile:
-    """The profile of a task's training rows, or of those of one class; made once."""
+def profile_of(task: TableTask, slot: Slot = ANY) -> Profile:
+    """The profile of a task's training rows, or of those of one slot; made once."""
     of_task = _profiles.setdefault(task, {})
-    if label not in of_task:
-        of_task[label] = Profile(task, label)
-    return of_task[label]
+    if slot not in of_task:
+        of_task[slot] = Profile(task, slot)
+    return of_task[slot]

@@ -7,12 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.profile import Floats, Ints, profile_of
 from tagal_dspy.schema import Row
 from tagal_dspy.task import TableTask
 
 N_RESAMPLES = 8
 """Bootstrap samples of the rows from which the noise of a score is estimated."""
+
+
+MIN_ROWS = 10
+"""Real rows of a slot below which all real rows are the measure."""
 
 
 class QuickScore:
@@ -24,14 +29,16 @@ class QuickScore:
 
     Args:
         task: whose validation rows are the measure; test rows are not read.
-        label: rows of this class are scored. Its validation rows are few, so its training rows are the measure.
+        slot: rows of this are scored. Its validation rows are few, so its training rows are the measure, or all
+            validation rows where it has hardly any.
     """
 
-    def __init__(self, task: TableTask, label: str | None = None) -> None:
-        self._profile = profile_of(task, label)
-        schema = task.schema
-        self._target = schema.names.index(schema.target) if schema.target and schema.classes and label is None else None
-        real = self._profile.rows if label is not None else task.schema.to_rows(task.validation)
+    def __init__(self, task: TableTask, slot: Slot = ANY) -> None:
+        schema, some = task.schema, profile_of(task, slot)
+        whole = slot == ANY or len(some.rows) < MIN_ROWS
+        self._profile = profile_of(task) if whole else some
+        self._target = schema.names.index(schema.target) if schema.target and schema.classes and whole else None
+        real = schema.to_rows(task.validation) if whole else some.rows
         self._real = self._profile.coded(real)
         self._shares = self._profile.crossed(self._real) / len(self._real)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dspy
 import pandas as pd
 
-from tagal_dspy.conditions import Condition, quotas_for
+from tagal_dspy.conditions import Condition, known_slots, quotas_for
 from tagal_dspy.engines import is_local, make_lm
 from tagal_dspy.errors import DataError, SettingsError
 from tagal_dspy.modules import METHODS, Progress, TagalLoop, Wanted
@@ -112,26 +113,54 @@ class TagalSynthesizer:
             n_rows: the sum of `rows_per` where None.
             on_progress: called after each committed round.
             where: what every row meets, e.g. `"age >= 30 and income == '>50K'"`.
-            rows_per: exactly so many rows of these classes, none of the others.
+            rows_per: exactly so many rows of these classes, none of the others; or of conditions such as `age >= 60`.
             balance: as many rows of each class.
 
         Raises:
             NotEnoughRowsError: the bounded draws gave fewer; what was accepted is in its `prediction`.
             ConditionError, RuleError, SettingsError: what is asked for cannot be had; no LM was called.
         """
-        if not hasattr(self, "task_"):
-            raise SettingsError("this synthesizer has seen no table yet; call fit first")
-        condition = Condition.parse(where, self.task_.schema) if where else None
-        quotas = quotas_for(self.task_.schema, n_rows, balance, rows_per, condition)
+        schema = self._fitted().schema
+        condition = Condition.parse(where, schema) if where else None
+        quotas = quotas_for(schema, n_rows, balance, rows_per, condition)
         if n_rows is None and quotas is None:
             raise SettingsError("how many rows? give n_rows or rows_per")
+        for slot in quotas or ():
+            if slot.condition is not None:
+                slot.condition.check(self.task_)
         n_rows = n_rows if n_rows is not None else sum((quotas or {}).values())
-        wanted = Wanted(condition, self._rules, quotas)
+        self.prediction_ = self._run(n_rows, Wanted(condition, self._rules, quotas), on_progress)
+        return self._in_form(self.prediction_.table)
+
+    def sample_remaining(self, partial: pd.DataFrame, on_progress: Callable[[Progress], None] | None = None) -> Frames:
+        """Complete partial rows: cells that are given stay, the others are written.
+
+        Args:
+            partial: some of the columns of the table; its missing cells are written too.
+            on_progress: called after each committed round.
+
+        Returns:
+            As many rows in the same order, in the form `fit` was given.
+
+        Raises:
+            DataError: a column or a cell does not fit the table; no LM was called.
+            NotEnoughRowsError: see `sample`.
+        """
+        slots = known_slots(partial, self._fitted().schema)
+        self.prediction_ = self._run(len(slots), Wanted(None, self._rules, Counter(slots)), on_progress)
+        left = {slot: iter(rows) for slot, rows in self.prediction_.by_slot.items()}
+        return self._in_form(self.task_.schema.to_frame([next(left[slot]) for slot in slots]))
+
+    def _fitted(self) -> TableTask:
+        if not hasattr(self, "task_"):
+            raise SettingsError("this synthesizer has seen no table yet; call fit first")
+        return self.task_
+
+    def _run(self, n_rows: int, wanted: Wanted, on_progress: Callable[[Progress], None] | None) -> dspy.Prediction:
         with dspy.context(lm=self._lm, trace=None):
-            self.prediction_ = self.program_(
-                task=self.task_, n_rows=n_rows, seed=self.seed, on_progress=on_progress, wanted=wanted
-            )
-        table: pd.DataFrame = self.prediction_.table
+            return self.program_(task=self.task_, n_rows=n_rows, seed=self.seed, on_progress=on_progress, wanted=wanted)
+
+    def _in_form(self, table: pd.DataFrame) -> Frames:
         return table if self._table_name is None else {self._table_name: table}
 
     def preview(self, n_rows: int) -> list[list[dict[str, str]]]:

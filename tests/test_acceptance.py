@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tagal_dspy.acceptance import Acceptance, RowFilter, Strictness, apportion
-from tagal_dspy.conditions import Condition
+from tagal_dspy.conditions import ANY, Condition, Slot
 from tagal_dspy.rules import FixedCombinations, FixedIncrements, Rules
 from tagal_dspy.schema import Row
 from tagal_dspy.task import TableTask
@@ -120,21 +120,21 @@ def test_exactly_as_many_rows_are_taken_as_wanted(task: TableTask) -> None:
 
 
 def test_quota_takes_so_many_of_each_class(task: TableTask) -> None:
-    acceptance = Acceptance(RowFilter(task), n_rows=3, quotas={"no": 1, "yes": 2})
+    acceptance = Acceptance(RowFilter(task), n_rows=3, quotas={Slot("no"): 1, Slot("yes"): 2})
     acceptance.offer([*new_rows(2, "no"), *new_rows(1, "yes")])
     assert [row[-1] for row in acceptance.rows] == ["no", "yes"]
-    assert acceptance.missing_by_class == {"no": 0, "yes": 1}
-    assert [reject.detail for reject in acceptance.rejects] == ["all rows wanted of class 'no' are there"]
+    assert acceptance.missing == {Slot("no"): 0, Slot("yes"): 1}
+    assert [reject.detail for reject in acceptance.rejects] == ["all rows wanted of its kind are there"]
 
 
 def test_class_without_a_quota_is_not_wanted(task: TableTask) -> None:
-    acceptance = Acceptance(RowFilter(task), n_rows=2, quotas={"yes": 2})
+    acceptance = Acceptance(RowFilter(task), n_rows=2, quotas={Slot("yes"): 2})
     acceptance.offer(new_rows(1, "no"))
     assert acceptance.reject_counts() == {"quota_full": 1}
 
 
-def test_without_quotas_no_class_is_missing(task: TableTask) -> None:
-    assert Acceptance(RowFilter(task), n_rows=2).missing_by_class == {}
+def test_without_quotas_any_rows_are_missing(task: TableTask) -> None:
+    assert Acceptance(RowFilter(task), n_rows=2).missing == {ANY: 2}
 
 
 def test_duplicate_of_an_earlier_offer_is_rejected(task: TableTask) -> None:
@@ -153,7 +153,7 @@ def test_reject_counts_name_the_most_frequent_reason_first(task: TableTask) -> N
 @given(st.lists(st.sampled_from(["no", "yes"]), max_size=30), st.integers(0, 8), st.integers(0, 8))
 def test_quotas_are_never_exceeded_and_every_row_is_accounted_for(labels: list[str], n_no: int, n_yes: int) -> None:
     task = TableTask(pd.DataFrame({"x": range(0, 80, 2), "buys": ["no", "yes"] * 20}), target="buys")
-    acceptance = Acceptance(RowFilter(task), n_no + n_yes, {"no": n_no, "yes": n_yes})
+    acceptance = Acceptance(RowFilter(task), n_no + n_yes, {Slot("no"): n_no, Slot("yes"): n_yes})
     acceptance.offer([(str(2 * i + 1), label) for i, label in enumerate(labels)])
     taken = [row[-1] for row in acceptance.rows]
     assert taken.count("no") == min(n_no, labels.count("no"))

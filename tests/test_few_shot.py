@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.few_shot import (
     CoresetSampler,
     FewShotSampler,
@@ -36,8 +37,8 @@ every_task = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS.keys())
 class FewShotSamplerContract:
     sampler: FewShotSampler
 
-    def draw(self, task: TableTask, n_shots: int = 3, seed: int = 0, label: str | None = None) -> list[Row]:
-        return self.sampler.sample(task, n_shots, np.random.default_rng(seed), label)
+    def draw(self, task: TableTask, n_shots: int = 3, seed: int = 0, slot: Slot = ANY) -> list[Row]:
+        return self.sampler.sample(task, n_shots, np.random.default_rng(seed), slot)
 
     @every_task
     def test_only_training_rows_are_drawn_each_at_most_once(self, task: TableTask) -> None:
@@ -53,14 +54,14 @@ class FewShotSamplerContract:
         assert self.draw(task, seed=7) != self.draw(task, seed=8)
 
     def test_label_draws_rows_of_that_class_alone(self) -> None:
-        assert {row[-1] for row in self.draw(CLASSES, n_shots=4, label="b")} == {"b"}
+        assert {row[-1] for row in self.draw(CLASSES, n_shots=4, slot=Slot("b"))} == {"b"}
 
     def test_class_with_too_few_rows_gives_all_it_has(self) -> None:
         of_a = {row for row in CLASSES.train_rows if row[-1] == "a"}
-        assert set(self.draw(CLASSES, n_shots=1000, label="a")) == of_a
+        assert set(self.draw(CLASSES, n_shots=1000, slot=Slot("a"))) == of_a
 
     def test_class_without_rows_gives_none(self) -> None:
-        assert self.draw(CLASSES, label="unheard of") == []
+        assert self.draw(CLASSES, slot=Slot("unheard of")) == []
 
     def test_without_a_target_the_rows_are_counted_altogether(self) -> None:
         assert len(self.draw(TASKS["no target"], n_shots=5)) == 5
@@ -112,7 +113,7 @@ class TestNeighbourSampler(PerClassContract):
     def test_rows_of_a_class_are_more_alike_than_random_ones(self) -> None:
         frame = pd.DataFrame({"x": np.arange(200.0), "y": ["a", "b"] * 100})
         task, rng = TableTask(frame, target="y"), np.random.default_rng(0)
-        near = [float(row[0] or 0) for row in self.sampler.sample(task, 5, rng, "a")]
+        near = [float(row[0] or 0) for row in self.sampler.sample(task, 5, rng, Slot("a"))]
         assert max(near) - min(near) < 40
 
 

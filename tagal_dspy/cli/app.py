@@ -39,8 +39,10 @@ Where = Annotated[
     Optional[str], typer.Option(help="What every row must meet, e.g. \"age >= 30 and income == '>50K'\".")
 ]
 RowsPer = Annotated[
-    Optional[list[str]], typer.Option(metavar="CLASS=N", help="Exactly so many rows of a class; may be given again.")
+    Optional[list[str]],
+    typer.Option(metavar="CLASS=N", help="Exactly so many rows of a class or a condition; may be given again."),
 ]
+Remaining = Annotated[Optional[Path], typer.Option(help="A table of partial rows; what they leave open is written.")]
 Balance = Annotated[bool, typer.Option("--balance", help="As many rows of each class.")]
 Seed = Annotated[Optional[int], typer.Option(help="Equal seeds give equal tables.", show_default="0")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -54,6 +56,7 @@ def generate(
     where: Where = None,
     rows_per: RowsPer = None,
     balance: Balance = False,
+    remaining: Remaining = None,
     method: Method = None,
     preset: Preset = None,
     lm: Lm = None,
@@ -86,6 +89,7 @@ def generate(
         "where": where,
         "rows_per": parse_rows_per(rows_per) if rows_per else None,
         "balance": balance or None,
+        "remaining": remaining,
         "method": method,
         "preset": preset,
         "lm": lm,

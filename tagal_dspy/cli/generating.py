@@ -17,7 +17,7 @@ from dspy.utils.exceptions import LMError
 from tagal_dspy.cli.describing import named
 from tagal_dspy.cli.options import Options
 from tagal_dspy.cli.progress import progress_shown, say, summary_table
-from tagal_dspy.datasets import load_dataset, write_table
+from tagal_dspy.datasets import load_dataset, read_table, write_table
 from tagal_dspy.engines import cache_dir, is_local
 from tagal_dspy.errors import EngineError, OutputError, SettingsError, TagalError
 from tagal_dspy.few_shot import scarce_strata
@@ -81,6 +81,7 @@ def generate(data: str, options: Options, output: Output, cache: Path | None) ->
     if options.api_base and all(map(is_local, specs)):
         raise SettingsError("--api-base is for models on a server; name one, e.g. --lm openai/my-model")
     dataset = load_dataset(data)
+    partial = read_table(options.remaining) if options.remaining else None
     synthesizer = TagalSynthesizer(
         options.lm,
         critic_lm=options.critic_lm,
@@ -95,20 +96,23 @@ def generate(data: str, options: Options, output: Output, cache: Path | None) ->
     for label, n_there in scarce_strata(synthesizer.task_, synthesizer.program_.settings.n_shots).items():
         say(f"note: {label!r} has {n_there} training rows; all of them are few-shots")
     _use_cache(cache)
-    return _Sampling(synthesizer, options, output).run()
+    return _Sampling(synthesizer, options, output, partial).run()
 
 
 class _Sampling:
     """One sampling: keeps the last progress, so that whatever ends it early, accepted rows are written."""
 
-    def __init__(self, synthesizer: TagalSynthesizer, options: Options, output: Output) -> None:
-        self._synthesizer, self._options, self._output = synthesizer, options, output
+    def __init__(
+        self, synthesizer: TagalSynthesizer, options: Options, output: Output, partial: pd.DataFrame | None
+    ) -> None:
+        self._synthesizer, self._options, self._output, self._partial = synthesizer, options, output, partial
         self._last: Progress | None = None
         self._started = time.monotonic()
 
     def run(self) -> int:
         alone = self._synthesizer.program_.settings.critic != "human"
-        with progress_shown(self._options.rows, alone=alone) as show:
+        n_rows = self._options.rows if self._partial is None else len(self._partial)
+        with progress_shown(n_rows, alone=alone) as show:
             problem = self._sampled(show)
         if problem is None:
             self._finish()
@@ -125,15 +129,20 @@ class _Sampling:
             show(progress)
 
         try:
-            asked = self._options
-            self._synthesizer.sample(
-                asked.rows, on_progress, where=asked.where, rows_per=asked.rows_per, balance=asked.balance
-            )
+            self._table = self._sample(on_progress)
         except (TagalError, KeyboardInterrupt) as error:
             return error
         except LMError as error:
             return EngineError(f"the language model failed: {error}")
         return None
+
+    def _sample(self, on_progress: Callable[[Progress], None]) -> Any:
+        asked = self._options
+        if self._partial is not None:
+            return self._synthesizer.sample_remaining(self._partial, on_progress)
+        return self._synthesizer.sample(
+            asked.rows, on_progress, where=asked.where, rows_per=asked.rows_per, balance=asked.balance
+        )
 
     def _save_partial(self) -> None:
         if self._last is not None and self._last.rows:
@@ -141,7 +150,7 @@ class _Sampling:
             say(f"{len(self._last.rows)} accepted rows were written")
 
     def _finish(self) -> None:
-        self._output.write(self._synthesizer.prediction_.table)
+        self._output.write(self._table)
         summary = self._summary()
         if self._output.as_json:
             sys.stdout.write(json.dumps(summary, indent=2) + "\n")

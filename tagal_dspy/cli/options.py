@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tagal_dspy.errors import SettingsError
 from tagal_dspy.schema import SchemaOverrides
 from tagal_dspy.settings import RunSettings, read_toml, validated
 
@@ -21,6 +22,7 @@ class Options(BaseModel):
         where: a condition that every row must meet, for `Condition.parse`.
         rows_per: rows of each class, for `quotas_for`; `rows` is their sum unless given.
         balance: as many rows of each class.
+        remaining: a file of partial rows to complete; it says how many rows there are, and of what kind.
         rules: the `[[rules]]` tables, for `Rules.from_table`; they are validated where the schema is known.
         settings: fields of `RunSettings`.
     """
@@ -37,6 +39,7 @@ class Options(BaseModel):
     where: str | None = None
     rows_per: dict[str, Annotated[int, Field(ge=0)]] | None = None
     balance: bool = False
+    remaining: Path | None = None
     rules: list[dict[str, Any]] = Field(default_factory=list)
     table: SchemaOverrides = Field(default_factory=SchemaOverrides)
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -48,10 +51,18 @@ def read_options(config: Path | None, schema: Path | None, given: dict[str, Any]
     table = {**values.pop("table", {}), **(read_toml(schema) if schema else {})}
     values |= {name: value for name, value in given.items() if value is not None}
     table |= {name: values.pop(name) for name in ("target", "notes") if name in values}
+    if values.get("remaining"):
+        _alone(values)
     if values.get("rows_per") and "rows" not in values:
         values["rows"] = _sum(values["rows_per"])
     settings = {name: values.pop(name) for name in PROGRAM_FIELDS & values.keys()}
     return validated(Options, {**values, "table": table, "settings": settings})
+
+
+def _alone(values: dict[str, Any]) -> None:
+    others = [name for name in ("rows", "where", "rows_per", "balance") if values.get(name)]
+    if others:
+        raise SettingsError(f"the file of partial rows says which rows are wanted; leave out {', '.join(others)}")
 
 
 def _sum(rows_per: Any) -> int:

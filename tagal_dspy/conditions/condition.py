@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -91,6 +91,26 @@ class Condition:
             if column is not None:
                 narrowed[whole.name] = column
         return cls(text, comparisons, narrowed, tests)
+
+    @classmethod
+    def known(cls, cells: Mapping[str, str], schema: TableSchema) -> Condition:
+        """The condition that these columns hold exactly these cells, given as canonical text; of any kind but ids.
+
+        >>> import pandas as pd
+        >>> schema = TableSchema.infer(pd.DataFrame({"age": [17, 42, 90], "job": ["cook", "smith", "cook"]}))
+        >>> Condition.known({"age": "42", "job": "cook"}, schema).text
+        "age == '42' and job == 'cook'"
+        """
+        quoted = {name: "'" + cell.replace("'", "''") + "'" for name, cell in cells.items()}
+        comparisons = tuple(
+            Comparison(name, "==", (cell,), f"{name} == {quoted[name]}") for name, cell in cells.items()
+        )
+        tests = tuple(_made(schema, each, [cells[each.column]], False) for each in comparisons)
+        narrowed: dict[str, ModelledColumn] = {
+            name: CategoricalColumn(name=name, dtype=schema[name].dtype, categories=(cell,))
+            for name, cell in cells.items()
+        }
+        return cls(" and ".join(each.text for each in comparisons), comparisons, narrowed, tests)
 
     def holds(self, row: Row) -> bool:
         """Whether a row of canonical text, in the schema's order, meets the condition."""

@@ -10,6 +10,7 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from tagal_dspy.card import make_card
+from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.discrepancies import measure
 from tagal_dspy.schema import Reject, Row
 from tagal_dspy.settings import CriticName
@@ -38,14 +39,14 @@ class Written(NamedTuple):
         shown: at most `MAX_ROWS_SHOWN` of them as the generator wrote them.
         rows: all of them, canonical.
         rejects: what the generator wrote besides that did not fit the schema.
-        label: the class that they were to be of; None for all.
+        slot: what they were to be.
         earlier: the critique before this one; empty for the first turn.
     """
 
     shown: Table
     rows: Sequence[Row] = ()
     rejects: Sequence[Reject] = ()
-    label: str | None = None
+    slot: Slot = ANY
     earlier: str = ""
 
 
@@ -73,7 +74,7 @@ class Critic(dspy.Module):  # type: ignore[misc]
 
     def measured(self, task: TableTask, written: Written) -> tuple[Discrepancy, ...]:
         """The worst discrepancies."""
-        found = measure(task, written.rows, written.rejects, label=written.label, limit=MAX_DISCREPANCIES)
+        found = measure(task, written.rows, written.rejects, slot=written.slot, limit=MAX_DISCREPANCIES)
         return tuple(found)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import dspy
 
+from tagal_dspy.conditions import Slot
 from tagal_dspy.errors import ProgramError
 from tagal_dspy.few_shot import SAMPLERS, FewShotSampler
 from tagal_dspy.modules.critics import CRITICS, MAX_ROWS_SHOWN, Critic, Written
@@ -64,8 +65,8 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
 
         Returns:
             A prediction with `table` (a frame with the real one's columns and dtypes), `turns`, `curve` (mean score
-            of each iteration), `rejects`, `usage` (calls and tokens by LM, calls answered from the cache left out)
-            and `n_draws`.
+            of each iteration), `rejects`, `usage` (calls and tokens by LM, calls answered from the cache left out),
+            `n_draws` and `by_slot` (the canonical rows of each slot that was wanted).
 
         Raises:
             NotEnoughRowsError: the bounded draws gave fewer; what was accepted is in its `prediction`.
@@ -103,8 +104,8 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         """The messages of the first draw, or of the first draw of each class; calls no LM."""
         run = Run(self, task, n_rows, seed, wanted=wanted)
         prompts = []
-        for label in run.labels:
-            call = next(self.conversation(run, run.next_number(), label, self.settings.rows_per_draw))
+        for slot in run.slots:
+            call = next(self.conversation(run, run.next_number(), slot, self.settings.rows_per_draw))
             prompts.append(self.generator.messages(**call.inputs))
         return prompts
 
@@ -115,7 +116,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         """What is done once before the rounds."""
         yield from ()
 
-    def round(self, run: Run, number: int, label: str | None, n_rows: int) -> Steps[Round]:
+    def round(self, run: Run, number: int, slot: Slot, n_rows: int) -> Steps[Round]:
         """One round."""
         raise NotImplementedError
 
@@ -123,7 +124,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         """What is done when rounds paused because too many of them failed, before they go on."""
         yield from ()
 
-    def conversation(self, run: Run, number: int, label: str | None, n_rows: int) -> Steps[tuple[Turn, ...]]:
+    def conversation(self, run: Run, number: int, slot: Slot, n_rows: int) -> Steps[tuple[Turn, ...]]:
         """A round of the paper: fresh few-shots, then `n_iter` times generate and criticise.
 
         Every turn is scored. Where the best one is kept, the conversation ends once a turn is no better than those
@@ -131,7 +132,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         """
         turns: tuple[Turn, ...] = ()
         for iteration in range(self.settings.n_iter):
-            turn = yield from self.turn(run, number, iteration, label, n_rows, turns)
+            turn = yield from self.turn(run, number, iteration, slot, n_rows, turns)
             turns = run.scored((*turns, turn))
             if self.settings.keep == "best" and iteration > 0 and not run.gained(turns):
                 break
@@ -142,20 +143,20 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         return turns[: best_turn(turns) + 1] if self.settings.keep == "best" else turns
 
     def turn(
-        self, run: Run, number: int, iteration: int, label: str | None, n_rows: int, before: tuple[Turn, ...]
+        self, run: Run, number: int, iteration: int, slot: Slot, n_rows: int, before: tuple[Turn, ...]
     ) -> Steps[Turn]:
         """One draw in a conversation, and its critique."""
-        request = run.wish(number, label)
+        request = run.wish(number, slot)
         if before:
             request["critique"] = before[-1].critique
         else:
-            request["examples"] = run.few_shots(number, label)
-        turn = yield from self.draw(run, number, iteration, label, n_rows, request, before)
+            request["examples"] = run.few_shots(number, slot)
+        turn = yield from self.draw(run, number, iteration, slot, n_rows, request, before)
         if self.critic is None:
             return turn
         shown = Table(text=self.generator.wire(run.task).encode(turn.rows[:MAX_ROWS_SHOWN]))
         earlier = before[-1].critique if before else ""
-        written = Written(shown, turn.rows, turn.rejects, label, earlier)
+        written = Written(shown, turn.rows, turn.rejects, run.wanted.narrowed(slot), earlier)
         rollout_id = run.rollout_id(number, iteration, "critique")
         said = yield Call(self.critic, {"task": run.task, "written": written, "rollout_id": rollout_id})
         return replace(turn, critique=said.critique, discrepancies=tuple(said.get("discrepancies") or ()))
@@ -165,7 +166,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         run: Run,
         number: int,
         iteration: int,
-        label: str | None,
+        slot: Slot,
         n_rows: int,
         request: dict[str, Any],
         before: Sequence[Turn] = (),
@@ -178,7 +179,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         fields = self.generator.fields(run.task, n_rows, **request)
         rows, misfits = run.row_filter.fitting(drawn.decoded.rows)
         rejects = (*drawn.decoded.rejects, *misfits)
-        return Turn(number, iteration, label, fields, drawn.answer, tuple(rows), rejects)
+        return Turn(number, iteration, slot, fields, drawn.answer, tuple(rows), rejects)
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
         """Prompts, demos and settings; no language model, so that neither key nor address is saved."""

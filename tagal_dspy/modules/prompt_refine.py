@@ -9,6 +9,7 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from tagal_dspy.card import make_card
+from tagal_dspy.conditions import Slot
 from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.rounds import Call, Steps
 from tagal_dspy.modules.run import Run
@@ -58,7 +59,7 @@ class PromptRefine(TagalLoop):
 
     def lead(self, run: Run) -> Steps[None]:
         """The conversation, as far as it is kept, and its summary; the rows of the turn that is kept are offered."""
-        turns = yield from self.conversation(run, run.next_number(), run.labels[0], self.settings.rows_per_draw)
+        turns = yield from self.conversation(run, run.next_number(), run.slots[0], self.settings.rows_per_draw)
         run.memory = {"turns": self.kept(turns), "n_summaries": 0}
         run.commit(Round(turns, run.memory["turns"][-1:], Counter()))
         yield from self.between(run)
@@ -70,15 +71,15 @@ class PromptRefine(TagalLoop):
         said = yield Call(self.summarizer, {"task": run.task, "turns": memory["turns"], "rollout_id": rollout_id})
         run.memory = {**memory, "n_summaries": memory["n_summaries"] + 1, "refined_prompt": said.refined_prompt}
 
-    def round(self, run: Run, number: int, label: str | None, n_rows: int) -> Steps[Round]:
+    def round(self, run: Run, number: int, slot: Slot, n_rows: int) -> Steps[Round]:
         """One draw from the refined prompt."""
         request = {
-            **run.wish(number, label),
-            "examples": run.few_shots(number, label),
+            **run.wish(number, slot),
+            "examples": run.few_shots(number, slot),
             "refined_prompt": with_few_shots_below(run.memory["refined_prompt"]),
         }
-        turn = yield from self.draw(run, number, 0, label, n_rows, request)
-        return Round((turn,), (turn,), Counter({label: n_rows}))
+        turn = yield from self.draw(run, number, 0, slot, n_rows, request)
+        return Round((turn,), (turn,), Counter({slot: n_rows}))
 
 
 def _inputs(task: TableTask, turns: tuple[Turn, ...], rollout_id: int) -> dict[str, Any]:

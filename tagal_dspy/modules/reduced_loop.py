@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.rounds import Steps
 from tagal_dspy.modules.run import Run
@@ -19,14 +20,14 @@ class ReducedLoop(TagalLoop):
     def lead(self, run: Run) -> Steps[None]:
         """The conversations; the rows of the turns that are kept are offered."""
         run.memory = {}
-        for label in run.labels:
-            turns = yield from self.conversation(run, run.next_number(), label, self.settings.rows_per_draw)
-            run.memory[label] = self.kept(turns)
-            run.commit(Round(turns, run.memory[label][-1:], Counter()))
+        for slot in run.slots:
+            turns = yield from self.conversation(run, run.next_number(), slot, self.settings.rows_per_draw)
+            run.memory[slot] = self.kept(turns)
+            run.commit(Round(turns, run.memory[slot][-1:], Counter()))
 
-    def round(self, run: Run, number: int, label: str | None, n_rows: int) -> Steps[Round]:
+    def round(self, run: Run, number: int, slot: Slot, n_rows: int) -> Steps[Round]:
         """One more draw."""
-        before = run.memory.get(label) or run.memory[None]
-        request = {**run.wish(number, label), "critique": before[-1].critique}
-        turn = yield from self.draw(run, number, 0, label, n_rows, request, before)
-        return Round((turn,), (turn,), Counter({label: n_rows}))
+        before = run.memory.get(slot) or run.memory[ANY]
+        request = {**run.wish(number, slot), "critique": before[-1].critique}
+        turn = yield from self.draw(run, number, 0, slot, n_rows, request, before)
+        return Round((turn,), (turn,), Counter({slot: n_rows}))

@@ -13,6 +13,7 @@ import dspy
 import numpy as np
 
 from tagal_dspy.acceptance import Acceptance, RowFilter, apportion
+from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.curation import LabelCurator
 from tagal_dspy.errors import DataError, NotEnoughRowsError
 from tagal_dspy.few_shot import FewShotSampler
@@ -32,6 +33,9 @@ PATIENCE = 20
 LOWEST_YIELD = 0.1
 """Share of rows expected to be accepted, however many were rejected so far."""
 
+MAX_NAMED = 5
+"""Kinds of missing rows that an error names."""
+
 STEERED_ROUNDS = 3
 """One in so many rounds is steered: what is under way does not know of each other, and would overshoot."""
 
@@ -43,7 +47,7 @@ class RoundMaker(Protocol):
     sampler: FewShotSampler
     pause_after: int
 
-    def round(self, run: Run, number: int, label: str | None, n_rows: int) -> Steps[Round]:
+    def round(self, run: Run, number: int, slot: Slot, n_rows: int) -> Steps[Round]:
         """The steps of a round."""
         ...
 
@@ -78,15 +82,16 @@ class Run:
         self.usage: Any = None
         self.n_failed = 0
         self._curator = LabelCurator(task) if self.settings.curation == "labels" else None
-        self._scorers: dict[str | None, QuickScore] = {}
+        self._scorers: dict[Slot, QuickScore] = {}
         self._n_rounds = 0
         self._n_draws = 0
-        self._asked: Counter[str | None] = Counter()
-        self._max_draws = PATIENCE + PATIENCE * math.ceil(n_rows / self.settings.rows_per_draw)
+        self._asked: Counter[Slot] = Counter()
+        per_slot = (self.quotas or {ANY: n_rows}).values()
+        self._max_draws = PATIENCE + PATIENCE * sum(math.ceil(n / self.settings.rows_per_draw) for n in per_slot)
         self._on_progress = on_progress
         self._paused = False
 
-    def _quotas(self) -> dict[str, int] | None:
+    def _quotas(self) -> dict[Slot, int] | None:
         schema, condition = self.task.schema, self.wanted.condition
         if self.wanted.quotas is not None:
             return dict(self.wanted.quotas)
@@ -94,33 +99,32 @@ class Run:
             return None
         place = schema.names.index(schema.target)
         counts = Counter(row[place] for row in self.task.train_rows if condition is None or condition.holds(row))
-        return apportion(self.n_rows, {label: counts[label] for label in schema.classes})
+        by_class = apportion(self.n_rows, {label: counts[label] for label in schema.classes})
+        return {Slot(label): n for label, n in by_class.items()}
 
     def rollout_id(self, *names: int | str) -> int:
         """A number below 2**31 that names a draw, the same for the same seed and place in the run."""
         digest = hashlib.sha256(f"{self.seed}/{'/'.join(map(str, names))}".encode()).digest()
         return int.from_bytes(digest[:4], "big") >> 1
 
-    def few_shots(self, number: int, label: str | None) -> list[Row]:
+    def few_shots(self, number: int, slot: Slot) -> list[Row]:
         """Fresh few-shots for a round."""
         rng = np.random.default_rng([self.seed, number])
-        only = self.wanted.condition.holds if self.wanted.condition else None
-        return self.loop.sampler.sample(self.task, self.settings.n_shots, rng, label, self.accepted(label), only)
+        return self.loop.sampler.sample(
+            self.task, self.settings.n_shots, rng, self.wanted.narrowed(slot), self.accepted(slot)
+        )
 
-    def accepted(self, label: str | None) -> list[Row]:
-        """The rows accepted so far, of one class where one is given."""
-        target = self.task.schema.target
-        if label is None or target is None:
-            return list(self.acceptance.rows)
-        place = self.task.schema.names.index(target)
-        return [row for row in self.acceptance.rows if row[place] == label]
+    def accepted(self, slot: Slot) -> list[Row]:
+        """The rows of a slot accepted so far."""
+        return self.acceptance.rows if slot == ANY else self.acceptance.by_slot.get(slot, [])
 
-    def wish(self, number: int, label: str | None) -> dict[str, Any]:
-        """What a draw of a round is told and held to: the class to write, and what there is enough of."""
-        schema, condition = self.task.schema, self.wanted.condition
+    def wish(self, number: int, slot: Slot) -> dict[str, Any]:
+        """What a draw of a round is told and held to: which rows to write, and what there is enough of."""
+        schema, whole = self.task.schema, self.wanted.narrowed(slot)
+        label, condition = whole.label, whole.condition
         narrowed: dict[str, ModelledColumn] = {}
         if self.settings.steering == "grammar" and number % STEERED_ROUNDS == 0:
-            narrowed |= steered(self.task, self.accepted(label), label)
+            narrowed |= steered(self.task, self.accepted(slot), whole)
         if condition is not None:
             narrowed |= condition.narrowed
         target = schema[schema.target] if label and schema.target else None
@@ -130,11 +134,12 @@ class Run:
         return {"wanted": text, "narrowed": narrowed, "rules": self.rules}
 
     @property
-    def labels(self) -> list[str | None]:
-        """The classes that are drawn one by one; `[None]` where all are drawn together."""
+    def slots(self) -> list[Slot]:
+        """The classes that have a conversation of their own; `[ANY]` where there is one for all rows."""
         if self.settings.draws == "joint":
-            return [None]
-        return [label for label in self.task.schema.classes if self.quotas is None or self.quotas[label]] or [None]
+            return [ANY]
+        slots = [slot for slot, n in self.quotas.items() if n] if self.quotas else map(Slot, self.task.schema.classes)
+        return [slot for slot in slots if slot.condition is None] or [ANY]
 
     @property
     def wants_more(self) -> bool:
@@ -146,13 +151,13 @@ class Run:
         """See `Rounds.start`."""
         if not self.wants_more or self._paused:
             return None
-        label = self._next_label()
-        n_missing = self._missing(label)
+        slot = self._next_slot()
+        n_missing = self._missing(slot)
         if n_missing <= 0:
             return None
         n_rows = self._rows_to_ask(n_missing)
-        self._asked[label] += n_rows
-        return self.loop.round(self, self.next_number(), label, n_rows)
+        self._asked[slot] += n_rows
+        return self.loop.round(self, self.next_number(), slot, n_rows)
 
     def next_number(self) -> int:
         """The number of the next round."""
@@ -164,21 +169,20 @@ class Run:
         was_paused, self._paused = self._paused, False
         return was_paused and self.wants_more
 
-    def _next_label(self) -> str | None:
-        """The class with most rows missing, once rows are drawn by class or some class is complete."""
-        missing = self.acceptance.missing_by_class
-        if not missing:
-            return None
-        one_complete = any(n <= 0 < (self.quotas or {})[label] for label, n in missing.items())
-        if self.settings.draws == "joint" and not one_complete:
-            return None
+    def _next_slot(self) -> Slot:
+        """The slot with most rows missing; any rows while classes fill together and none of them is complete."""
+        missing = self.acceptance.missing
+        one_complete = any(n == 0 < (self.quotas or {})[slot] for slot, n in missing.items() if slot != ANY)
+        by_class = all(slot.condition is None for slot in missing)
+        if self.settings.draws == "joint" and by_class and not one_complete:
+            return ANY
         return max(missing, key=self._missing)
 
-    def _missing(self, label: str | None) -> int:
-        """Rows still to be asked for, of a class or of all: those wanted, as many more as will be rejected at the
-        rate so far, less those that rounds under way were asked for."""
-        missing = self.acceptance.n_missing if label is None else self.acceptance.missing_by_class[label]
-        asked = sum(self._asked.values()) if label is None else self._asked[label]
+    def _missing(self, slot: Slot) -> int:
+        """Rows of a slot still to be asked for: those wanted, as many more as will be rejected at the rate so far,
+        less those that rounds under way were asked for."""
+        missing = self.acceptance.n_missing if slot == ANY else self.acceptance.missing[slot]
+        asked = sum(self._asked.values()) if slot == ANY else self._asked[slot]
         return math.ceil(missing / self._yield()) - asked
 
     def _yield(self) -> float:
@@ -196,7 +200,7 @@ class Run:
     def scored(self, turns: Sequence[Turn]) -> tuple[Turn, ...]:
         """The turns of a conversation with their scores, each at as many rows as the shortest one has."""
         n_equal = min((len(turn.rows) for turn in turns if turn.rows), default=0)
-        scorer = self._scorer(turns[0].label)
+        scorer = self._scorer(self.wanted.narrowed(turns[0].slot))
         return tuple(replace(turn, score=scorer(turn.rows[:n_equal])) for turn in turns)
 
     def gained(self, turns: Sequence[Turn]) -> bool:
@@ -204,11 +208,13 @@ class Run:
         *before, last = turns
         best = max(before, key=lambda turn: turn.score or 0.0)
         n_equal = min(len(best.rows), len(last.rows))
-        noise = self._scorer(last.label).noise(best.rows[:n_equal])
+        noise = self._scorer(self.wanted.narrowed(last.slot)).noise(best.rows[:n_equal])
         return (last.score or 0.0) - (best.score or 0.0) > noise
 
-    def _scorer(self, label: str | None) -> QuickScore:
-        return self._scorers.setdefault(label, QuickScore(self.task, label))
+    def _scorer(self, slot: Slot) -> QuickScore:
+        if slot not in self._scorers:
+            self._scorers[slot] = QuickScore(self.task, slot)
+        return self._scorers[slot]
 
     def commit(self, result: Round) -> None:
         """See `Rounds.commit`."""
@@ -235,6 +241,7 @@ class Run:
             rejects=tuple(self.acceptance.rejects),
             usage=_totals(self.usage),
             n_draws=self._n_draws,
+            by_slot={slot: tuple(rows) for slot, rows in self.acceptance.by_slot.items()},
         )
         if self.acceptance.n_missing:
             raise NotEnoughRowsError(self._shortfall(), prediction)
@@ -243,10 +250,11 @@ class Run:
     def _shortfall(self) -> str:
         counts = self.acceptance.reject_counts()
         reasons = ", ".join(f"{reason} {count}" for reason, count in list(counts.items())[:3]) or "no row came at all"
-        missing = {label: n for label, n in self.acceptance.missing_by_class.items() if n > 0}
-        classes = f" (missing by class: {missing})" if missing else ""
+        missing = [f"{n} of {slot}" for slot, n in self.acceptance.missing.items() if n > 0 and slot != ANY]
+        rest = ", ..." if len(missing) > MAX_NAMED else ""
+        which = f" (missing: {', '.join(missing[:MAX_NAMED])}{rest})" if missing else ""
         return (
-            f"{len(self.acceptance.rows)} of {self.n_rows} rows accepted in {self._n_draws} draws{classes}; "
+            f"{len(self.acceptance.rows)} of {self.n_rows} rows accepted in {self._n_draws} draws{which}; "
             f"most frequent reasons for rejection: {reasons}"
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tagal_dspy.conditions import Slot
 from tagal_dspy.discrepancies import measure
 from tagal_dspy.schema import CategoricalColumn, Column, ModelledColumn, NumericalColumn, Row
 from tagal_dspy.task import TableTask
@@ -12,17 +13,17 @@ MIN_ROWS = 10
 """Accepted rows below which nothing is steered."""
 
 
-def steered(task: TableTask, accepted: Sequence[Row], label: str | None) -> dict[str, ModelledColumn]:
+def steered(task: TableTask, accepted: Sequence[Row], slot: Slot) -> dict[str, ModelledColumn]:
     """The column that is furthest off, narrowed so that the next rows make up for it; empty where nothing is off.
 
     Args:
         task: the table.
-        accepted: the rows accepted so far, of that class alone where one is given.
-        label: the class of the next draw.
+        accepted: the rows of the slot accepted so far.
+        slot: of the next draw.
     """
     if len(accepted) < MIN_ROWS:
         return {}
-    for found in measure(task, accepted, label=label):
+    for found in measure(task, accepted, slot=slot):
         if found.kind in ("share", "level") and found.value is not None:
             column = task.schema[found.columns[0]]
             narrowed = _without(column, found.value, found.excess)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from tagal_dspy.conditions import Slot
 from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.rounds import Steps
 from tagal_dspy.modules.run import Run
@@ -13,7 +14,7 @@ from tagal_dspy.modules.turns import Round
 class SynthLoop(TagalLoop):
     """Every round has fresh histories and fresh few-shots, and gives the rows of one turn: the best, or the last."""
 
-    def round(self, run: Run, number: int, label: str | None, n_rows: int) -> Steps[Round]:
+    def round(self, run: Run, number: int, slot: Slot, n_rows: int) -> Steps[Round]:
         """A conversation; the rows of the turn that is kept are offered."""
-        turns = yield from self.conversation(run, number, label, n_rows)
-        return Round(turns, self.kept(turns)[-1:], Counter({label: n_rows}))
+        turns = yield from self.conversation(run, number, slot, n_rows)
+        return Round(turns, self.kept(turns)[-1:], Counter({slot: n_rows}))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from tagal_dspy.conditions import Slot
 from tagal_dspy.schema import Reject, RejectReason, Row
 from tagal_dspy.signatures import Discrepancy, Table
 
@@ -18,7 +19,7 @@ class Turn:
     Attributes:
         round: number of the round, from 0.
         iteration: number of the turn within its conversation, from 0.
-        label: the class it was to write rows of; None for all.
+        slot: what its rows were to be.
         request: the fields of `GenerateRows` that asked for it, without the history.
         answer: what the LM wrote.
         rows: what of it fits the schema, in canonical text.
@@ -30,7 +31,7 @@ class Turn:
 
     round: int
     iteration: int
-    label: str | None
+    slot: Slot
     request: dict[str, Any] = field(repr=False)
     answer: Table = field(repr=False)
     rows: tuple[Row, ...] = field(repr=False)
@@ -46,11 +47,11 @@ class Turn:
 
 
 class Round(NamedTuple):
-    """What a round hands over: its turns, the turns whose rows are offered, and what it was asked for by class."""
+    """What a round hands over: its turns, the turns whose rows are offered, and the rows asked for by slot."""
 
     turns: tuple[Turn, ...]
     offered: tuple[Turn, ...]
-    asked: Counter[str | None]
+    asked: Counter[Slot]
 
 
 class Progress(NamedTuple):

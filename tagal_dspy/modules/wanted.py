@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tagal_dspy.conditions import Condition
+from tagal_dspy.conditions import Condition, Slot
 from tagal_dspy.errors import SettingsError
 from tagal_dspy.rules import Rules
 from tagal_dspy.task import TableTask
@@ -18,12 +18,16 @@ class Wanted:
     Attributes:
         condition: every row meets it; it narrows the grammar, chooses the few-shots and is told to the LM.
         rules: every row keeps them; they are told to the LM in the card.
-        quotas: rows of each class; None leaves them to the settings.
+        quotas: rows of each slot; None leaves them to the settings.
     """
 
     condition: Condition | None = None
     rules: Rules | None = None
-    quotas: Mapping[str, int] | None = None
+    quotas: Mapping[Slot, int] | None = None
+
+    def narrowed(self, slot: Slot) -> Slot:
+        """A slot with the condition that every row meets."""
+        return Slot(slot.label, slot.condition or self.condition)
 
     def check(self, task: TableTask, n_rows: int) -> None:
         """Raise before the first call for what cannot be had: unmet conditions, broken rules, counts that differ."""
@@ -33,4 +37,4 @@ class Wanted:
             self.rules.check(task)
         total = n_rows if self.quotas is None else sum(self.quotas.values())
         if total != n_rows:
-            raise SettingsError(f"the rows of the classes add up to {total}, and {n_rows} are asked for")
+            raise SettingsError(f"the rows of the parts add up to {total}, and {n_rows} are asked for")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagal_dspy.conditions import Condition, parse_rows_per, quotas_for
-from tagal_dspy.errors import SettingsError
+from tagal_dspy.conditions import Condition, Slot, parse_rows_per, quotas_for
+from tagal_dspy.errors import ConditionError, SettingsError
 from tagal_dspy.schema import TableSchema
 
 FRAME = pd.DataFrame(
@@ -28,20 +28,35 @@ def test_balanced_classes_add_up_and_differ_by_one_at_most(n_rows: int) -> None:
 
 
 def test_counts_are_exact_and_other_classes_get_none() -> None:
-    assert quotas_for(SCHEMA, None, rows_per={"b": 4, "a=1": 2}) == {"<=C": 0, "B": 4, "a=1": 2}
-    assert quotas_for(SCHEMA, 6, rows_per={"B": 6}) == {"<=C": 0, "B": 6, "a=1": 0}
+    assert quotas_for(SCHEMA, None, rows_per={"b": 4, "a=1": 2}) == {Slot("B"): 4, Slot("a=1"): 2}
+    assert quotas_for(SCHEMA, 6, rows_per={"B": 6}) == {Slot("B"): 6}
+
+
+def test_counts_may_be_of_conditions_which_are_joined_to_the_one_of_all_rows() -> None:
+    condition = Condition.parse("grade != 'B'", SCHEMA)
+    quotas = quotas_for(SCHEMA, None, rows_per={"age >= 20": 3, "weight in [3.0, 4.5]": 1}, condition=condition)
+    assert {str(slot): n for slot, n in (quotas or {}).items()} == {
+        "grade != 'B' and age >= 20": 3,
+        "grade != 'B' and weight in [3.0, 4.5]": 1,
+    }
+    assert quotas_for(TableSchema.infer(FRAME), None, rows_per={"age < 9": 2}) is not None
+
+
+def test_counts_of_a_condition_that_cannot_be_met_are_refused() -> None:
+    with pytest.raises(ConditionError, match="no row can meet"):
+        quotas_for(SCHEMA, None, rows_per={"age > 99": 1})
 
 
 def test_class_that_the_condition_rules_out_gets_none() -> None:
     condition = Condition.parse("grade != 'B' and age > 3", SCHEMA)
-    assert quotas_for(SCHEMA, 7, balance=True, condition=condition) == {"<=C": 4, "B": 0, "a=1": 3}
+    assert quotas_for(SCHEMA, 7, balance=True, condition=condition) == {Slot("<=C"): 4, Slot("a=1"): 3}
     with pytest.raises(SettingsError, match="the condition rules out the class 'B'"):
         quotas_for(SCHEMA, None, rows_per={"B": 1}, condition=condition)
 
 
 def test_condition_on_other_columns_leaves_all_classes() -> None:
     condition = Condition.parse("age > 3", SCHEMA)
-    assert quotas_for(SCHEMA, 3, balance=True, condition=condition) == {"<=C": 1, "B": 1, "a=1": 1}
+    assert quotas_for(SCHEMA, 3, balance=True, condition=condition) == {Slot("<=C"): 1, Slot("B"): 1, Slot("a=1"): 1}
 
 
 @pytest.mark.parametrize(
@@ -52,9 +67,9 @@ def test_condition_on_other_columns_leaves_all_classes() -> None:
         ((SCHEMA, 5, None, {"B": 4}), "the counts add up to 4, but 5 rows are asked for"),
         ((SCHEMA, None, None, {"B": 0}), "add up to 0"),
         ((SCHEMA, None, None, {}), "add up to 0"),
-        ((SCHEMA, None, None, {"B": -1}), "-1 rows of class 'B'"),
+        ((SCHEMA, None, None, {"B": -1}), "-1 rows of 'B'"),
         ((SCHEMA, None, None, {"C": 4}), "no class 'C'; known are '<=C', 'B', 'a=1'"),
-        ((SCHEMA, None, None, {"B": 4, "b": 4}), "'B' is there twice"),
+        ((SCHEMA, None, None, {"B": 4, "b": 4}), "'b' is there twice"),
         ((TableSchema.infer(FRAME), 5, True, None), "the table has no target"),
         ((TableSchema.infer(FRAME, "weight"), 5, True, None), "the target 'weight' is a number to regress"),
     ],

@@ -9,6 +9,7 @@ import dspy
 import pytest
 from scripts import other_roles, role, shop_rows, shop_task
 
+from tagal_dspy.conditions import ANY
 from tagal_dspy.modules import METHODS, SynthLoop
 from tagal_dspy.modules.steering import steered
 from tagal_dspy.quick_score import QuickScore
@@ -121,25 +122,25 @@ def test_score_of_no_rows_is_zero() -> None:
 
 def test_value_that_is_too_frequent_cannot_be_written_next() -> None:
     rows = [(row[0], row[1], "Mons", row[3]) for row in TASK.train_rows[:40]]
-    narrowed = steered(TASK, rows, None)["city"]
+    narrowed = steered(TASK, rows, ANY)["city"]
     assert isinstance(narrowed, CategoricalColumn)
     assert narrowed.categories == ("Ghent", "Leuven")
 
 
 def test_numbers_that_are_too_low_are_followed_by_higher_ones() -> None:
     rows = [row for row in TASK.train_rows if int(row[0] or 0) < 45]
-    narrowed = steered(TASK, [(row[0], "30.0", *row[2:]) for row in rows], None)
+    narrowed = steered(TASK, [(row[0], "30.0", *row[2:]) for row in rows], ANY)
     [column] = narrowed.values()
     assert isinstance(column, NumericalColumn)
     assert column.minimum > TASK.schema[column.name].minimum  # type: ignore[union-attr]
 
 
 def test_real_rows_are_not_steered() -> None:
-    assert steered(TASK, TASK.schema.to_rows(TASK.validation), None) == {}
+    assert steered(TASK, TASK.schema.to_rows(TASK.validation), ANY) == {}
 
 
 def test_few_rows_are_not_steered() -> None:
-    assert steered(TASK, [("44", "30.0", "Mons", "no")] * 9, None) == {}
+    assert steered(TASK, [("44", "30.0", "Mons", "no")] * 9, ANY) == {}
 
 
 def test_steering_reaches_the_grammar() -> None:

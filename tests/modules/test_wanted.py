@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pandas as pd
 import pytest
 from scripts import shop_frame, shop_rows
 
-from tagal_dspy.errors import NotEnoughRowsError, TagalError
+from tagal_dspy.errors import DataError, NotEnoughRowsError, TagalError
 from tagal_dspy.synthesizer import TagalSynthesizer
 from tagal_dspy.testing import Answer, Asked, scripted_lm
 
@@ -49,6 +50,53 @@ def test_rows_per_class_are_exact() -> None:
 def test_class_that_is_not_named_gets_no_rows() -> None:
     made, _ = synthesizer()
     assert set(made.sample(rows_per={"yes": 6})["buys"]) == {"yes"}
+
+
+def test_rows_per_condition_are_exact_and_drawn_under_it() -> None:
+    made, engine = synthesizer()
+    table = made.sample(rows_per={"age >= 60": 4, "age < 30 and city == 'Ghent'": 3}, where="buys == 'no'")
+    assert len(table) == 7
+    assert set(table["buys"]) == {"no"}
+    assert sum(table["age"] >= 60) == 4
+    assert sum((table["age"] < 30) & (table["city"] == "Ghent")) == 3
+    assert "every row meets: buys == 'no' and age >= 60" in engine.asked[0].last
+
+
+def test_partial_rows_are_completed_in_their_order() -> None:
+    made, engine = synthesizer()
+    partial = pd.DataFrame({"city": ["Ghent", None, "Mons", "Ghent"], "buys": ["no", "yes", None, "no"]})
+    table = made.sample_remaining(partial)
+    assert isinstance(table, pd.DataFrame)
+    assert list(table.columns) == list(shop_frame().columns)
+    assert (partial.isna() | (table[["city", "buys"]] == partial)).all(axis=None)
+    assert not table.duplicated().any()
+    assert any('cell-2 ::= "Ghent"\ncell-3 ::= "no"\n' in asked.extra["grammar"] for asked in engine.asked)
+
+
+@pytest.mark.parametrize(
+    ("partial", "message"),
+    [
+        ({"town": ["Ghent"]}, "'town' is no column to complete"),
+        ({"city": ["Rome", "Ghent"], "age": [30, 900]}, "row 1: 'city' has no category 'Rome'; row 2: 'age'"),
+        ({"city": []}, "there is no partial row"),
+    ],
+)
+def test_partial_rows_that_do_not_fit_are_refused_before_the_first_call(
+    partial: dict[str, list[Any]], message: str
+) -> None:
+    made, engine = synthesizer()
+    with pytest.raises(DataError, match=message):
+        made.sample_remaining(pd.DataFrame(partial))
+    assert not engine.asked
+
+
+def test_partial_row_that_is_never_completed_ends_with_what_there_is() -> None:
+    made, _ = synthesizer()
+    with pytest.raises(NotEnoughRowsError, match="missing: 1 of age == '19' and") as caught:
+        made.sample_remaining(
+            pd.DataFrame({"age": [None, 19], "city": ["Ghent", "Mons"], "buys": ["no", "yes"], "income": [None, 11.1]})
+        )
+    assert len(caught.value.prediction.table) == 1
 
 
 def test_balance_gives_equal_classes() -> None:
