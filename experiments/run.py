@@ -2,7 +2,8 @@
 
     TAGAL_DATA_DIR=... uv run python experiments/run.py experiments/configs/closed_loop.toml
 
-Results go to experiments/results/<name of the file>.csv; runs that stand there already are not made again.
+Results go to experiments/results/<name of the file>.csv; runs that stand there already are not made again. Answers of
+models are cached: calls, tokens and seconds are of what was not answered from the cache, draws are all there were.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def result(run: dict[str, Any], seed: int) -> dict[str, Any]:
         "duplicates": int(table.duplicated().sum()),
         "real_duplicates": int(real(task, len(table), 0).duplicated().sum()),
         "collisions": sum(row in task.real_rows for row in task.schema.to_rows(table)),
+        "draws": prediction.n_draws,
         "rejects": json.dumps(reasons.to_dict()),
         "seconds": round(time.monotonic() - started, 1),
         **used,

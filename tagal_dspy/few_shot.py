@@ -20,8 +20,8 @@ Positions = np.ndarray[Any, np.dtype[np.int64]]
 class FewShotSampler(ABC):
     """Chooses real rows for a prompt.
 
-    Contract: only training rows, each at most once; equal task, generator state and arguments give equal rows; where
-    the table cannot supply `n_shots` rows of a class, all there are.
+    Contract: training rows, each at most once, behind the expert's examples; equal task, generator state and arguments
+    give equal rows; where the table cannot supply `n_shots` rows of a class, all there are.
     """
 
     def sample(
@@ -42,13 +42,14 @@ class FewShotSampler(ABC):
             accepted: rows of the slot written so far.
 
         Returns:
-            Canonical rows, grouped by class as in the paper.
+            Canonical rows: the expert's of the slot, then those drawn, grouped by class as in the paper.
         """
         groups = strata(task)
         classes = list(groups) if slot.label is None else [slot.label] if slot.label in groups else []
         fit = [_fitting(task, groups[label], slot) for label in classes]
         chosen = [self.choose(task, places, n_shots, rng, accepted) for places in fit if len(places)]
-        return [task.train_rows[place] for place in np.concatenate(chosen)] if chosen else []
+        drawn = [task.train_rows[place] for place in np.concatenate(chosen)] if chosen else []
+        return [*written_examples(task, slot), *drawn]
 
     @abstractmethod
     def choose(
@@ -62,6 +63,11 @@ def _fitting(task: TableTask, places: Positions, slot: Slot) -> Positions:
     condition = slot.condition
     fit = [place for place in places if condition.holds(task.train_rows[place])] if condition is not None else []
     return np.array(fit, dtype=np.int64) if fit else places
+
+
+def written_examples(task: TableTask, slot: Slot) -> list[Row]:
+    """The rows of a slot that an expert wrote."""
+    return [row for row in task.examples if slot.takes(row, task.schema)]
 
 
 class StratifiedSampler(FewShotSampler):
@@ -90,7 +96,8 @@ class UniformSampler(StratifiedSampler):
             return super().sample(task, n_shots, rng, slot, accepted)
         n_rows = n_shots * len(strata(task))
         places = _fitting(task, np.arange(len(task.train_rows)), slot)
-        return [task.train_rows[place] for place in rng.permutation(places)[:n_rows]]
+        drawn = [task.train_rows[place] for place in rng.permutation(places)[:n_rows]]
+        return [*written_examples(task, slot), *drawn]
 
 
 class NeighbourSampler(FewShotSampler):

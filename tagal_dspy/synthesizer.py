@@ -72,6 +72,7 @@ class TagalSynthesizer:
         target: str | None = None,
         overrides: SchemaOverrides | None = None,
         rules: Sequence[Any] | None = None,
+        examples: pd.DataFrame | None = None,
     ) -> TagalSynthesizer:
         """Learn schema and shares of the real table; no LM is called.
 
@@ -80,6 +81,7 @@ class TagalSynthesizer:
             target: the column to predict, if any.
             overrides: what is known better than the values show.
             rules: what every row keeps: SDV constraints (`sdv.cag`), or dicts as in a TOML file.
+            examples: rows that you wrote, shown in every prompt beside the few-shots; every column but ids.
 
         Raises:
             DataError: the table cannot be used; all reasons at once.
@@ -88,7 +90,7 @@ class TagalSynthesizer:
         """
         run_settings(self.preset, **self.settings)  # what is wrong with them is said before a model is loaded
         self._table_name = next(iter(data)) if isinstance(data, Mapping) else None
-        self.task_ = TableTask(_only_frame(data), target, overrides)
+        self.task_ = TableTask(_only_frame(data), target, overrides, examples=examples)
         self._rules = _as_rules(rules or (), self.task_)
         self._lm = self._as_lm(self.lm)
         self.program_ = self.program or make_program(

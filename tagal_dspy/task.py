@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tagal_dspy.errors import DataError, TaskNotFoundError
-from tagal_dspy.schema import IdColumn, Row, SchemaOverrides, TableSchema
+from tagal_dspy.schema import IdColumn, Row, SchemaOverrides, TableSchema, read_cells
 
 TEST_SHARE = 0.2
 N_BINS = 4
@@ -34,6 +34,7 @@ class TableTask:
         frame: the real rows. Rows without a target value are left out.
         target: the column to predict, if any.
         overrides: what the user knows better than the values show.
+        examples: rows that an expert wrote, every column of the table but ids; shown beside the few-shots.
         split_seed: of the split. 20 % of the rows are test rows, chosen as the paper does
             (`frame.sample(frac=0.8, random_state=42)` is the rest); a stratified 20 % of the rest is for validation.
 
@@ -42,10 +43,11 @@ class TableTask:
         train: rows to prompt with and to learn the class shares from.
         validation: rows to choose by (iterations, prompts, meta-parameters).
         test: rows for the final figure; nothing in a program reads them.
+        examples: the expert's rows as canonical text.
         id: hash of the schema and the rows without their ids; equal content has an equal id.
 
     Raises:
-        DataError: see `TableSchema.infer`; also when fewer than 5 rows are left.
+        DataError: see `TableSchema.infer`; also when fewer than 5 rows are left, or an example does not fit.
 
     >>> task = TableTask(pd.DataFrame({"x": range(50), "y": [0, 1] * 25}), target="y")
     >>> len(task.train), len(task.validation), len(task.test)
@@ -58,6 +60,7 @@ class TableTask:
         target: str | None = None,
         overrides: SchemaOverrides | None = None,
         split_seed: int = 42,
+        examples: pd.DataFrame | None = None,
     ) -> None:
         overrides = overrides or SchemaOverrides()
         whole = TableSchema.infer(frame, target, overrides)
@@ -73,6 +76,7 @@ class TableTask:
         self.validation = known[held_out].reset_index(drop=True)
         self.train = known[~held_out].reset_index(drop=True)
         self.split_seed = split_seed
+        self.examples = [] if examples is None else _written(examples, self.schema)
         self._frame = frame
         _known.setdefault(self.id, weakref.WeakSet()).add(self)
 
@@ -83,15 +87,16 @@ class TableTask:
         for column in self.schema.modelled:
             texts = pd.Series(column.render(self._frame[column.name]), dtype=object)
             digest.update(pd.util.hash_pandas_object(texts, index=False).to_numpy().tobytes())
+        digest.update(repr(self.examples).encode() if self.examples else b"")
         return digest.hexdigest()[:16]
 
     @cached_property
     def real_rows(self) -> frozenset[Row]:
-        """Every real row as canonical text, test rows too: a generated row equal to one of them is a collision.
+        """Every real row and example as canonical text, test rows too: a generated row equal to one is a collision.
 
         Only equality is ever asked of it; no value of a test row reaches a prompt, a critique or a choice.
         """
-        return frozenset(self.schema.to_rows(self._frame))
+        return frozenset([*self.schema.to_rows(self._frame), *self.examples])
 
     @cached_property
     def train_rows(self) -> list[Row]:
@@ -118,6 +123,14 @@ def find_task(task_id: str) -> TableTask:
     raise TaskNotFoundError(
         f"no table task {task_id!r} in this process; make the TableTask from its table before loading what refers to it"
     )
+
+
+def _written(examples: pd.DataFrame, schema: TableSchema) -> list[Row]:
+    lacking = [name for name in schema.names if name not in examples.columns]
+    if lacking:
+        raise DataError(f"the examples lack the columns {', '.join(map(repr, lacking))}")
+    cells = read_cells(examples[list(schema.names)], schema)
+    return [tuple(row[name] for name in schema.names) for row in cells]
 
 
 def _with_ids(schema: TableSchema, whole: TableSchema) -> TableSchema:

@@ -43,6 +43,7 @@ RowsPer = Annotated[
     typer.Option(metavar="CLASS=N", help="Exactly so many rows of a class or a condition; may be given again."),
 ]
 Remaining = Annotated[Optional[Path], typer.Option(help="A table of partial rows; what they leave open is written.")]
+Examples = Annotated[Optional[Path], typer.Option(help="A table of rows that you wrote, shown beside the few-shots.")]
 Balance = Annotated[bool, typer.Option("--balance", help="As many rows of each class.")]
 Seed = Annotated[Optional[int], typer.Option(help="Equal seeds give equal tables.", show_default="0")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -68,6 +69,7 @@ def generate(
     temperature: Annotated[Optional[float], typer.Option(help="Of the generation model, 0 to 2.")] = None,
     codec: Codec = None,
     critic: Critic = None,
+    examples: Examples = None,
     seed: Seed = None,
     notes: Notes = None,
     schema: Schema = None,
@@ -101,6 +103,7 @@ def generate(
         "temperature": temperature,
         "codec": codec,
         "critic": critic,
+        "examples": examples,
         "seed": seed,
         "notes": notes,
     }

@@ -92,7 +92,8 @@ def generate(data: str, options: Options, output: Output, cache: Path | None) ->
         **options.settings,
     )
     overrides = named(options.table, dataset.name, dataset.target)
-    synthesizer.fit(dataset.frame, overrides=overrides, rules=options.rules)
+    examples = read_table(options.examples) if options.examples else None
+    synthesizer.fit(dataset.frame, overrides=overrides, rules=options.rules, examples=examples)
     for label, n_there in scarce_strata(synthesizer.task_, synthesizer.program_.settings.n_shots).items():
         say(f"note: {label!r} has {n_there} training rows; all of them are few-shots")
     _use_cache(cache)

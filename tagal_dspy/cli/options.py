@@ -22,6 +22,7 @@ class Options(BaseModel):
         where: a condition that every row must meet, for `Condition.parse`.
         rows_per: rows of each class, for `quotas_for`; `rows` is their sum unless given.
         balance: as many rows of each class.
+        examples: a file of rows written by the user, shown beside the few-shots.
         remaining: a file of partial rows to complete; it says how many rows there are, and of what kind.
         rules: the `[[rules]]` tables, for `Rules.from_table`; they are validated where the schema is known.
         settings: fields of `RunSettings`.
@@ -39,6 +40,7 @@ class Options(BaseModel):
     where: str | None = None
     rows_per: dict[str, Annotated[int, Field(ge=0)]] | None = None
     balance: bool = False
+    examples: Path | None = None
     remaining: Path | None = None
     rules: list[dict[str, Any]] = Field(default_factory=list)
     table: SchemaOverrides = Field(default_factory=SchemaOverrides)

@@ -109,6 +109,11 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
             prompts.append(self.generator.messages(**call.inputs))
         return prompts
 
+    @property
+    def criticises_last(self) -> bool:
+        """Whether anything reads the critique of the last turn of a conversation."""
+        return True
+
     pause_after = PATIENCE
     """Draws in a row without an accepted row after which the rounds pause for `between`."""
 
@@ -152,7 +157,8 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         else:
             request["examples"] = run.few_shots(number, slot)
         turn = yield from self.draw(run, number, iteration, slot, n_rows, request, before)
-        if self.critic is None:
+        is_last = iteration + 1 == self.settings.n_iter
+        if self.critic is None or (is_last and not self.criticises_last):
             return turn
         shown = Table(text=self.generator.wire(run.task).encode(turn.rows[:MAX_ROWS_SHOWN]))
         earlier = before[-1].critique if before else ""

@@ -14,6 +14,11 @@ from tagal_dspy.modules.turns import Round
 class SynthLoop(TagalLoop):
     """Every round has fresh histories and fresh few-shots, and gives the rows of one turn: the best, or the last."""
 
+    @property
+    def criticises_last(self) -> bool:
+        """The paper's does, though the conversation ends there."""
+        return self.settings.preset == "paper"
+
     def round(self, run: Run, number: int, slot: Slot, n_rows: int) -> Steps[Round]:
         """A conversation; the rows of the turn that is kept are offered."""
         turns = yield from self.conversation(run, number, slot, n_rows)

@@ -15,6 +15,7 @@ from tagal_dspy.schema.columns import (
     Row,
     TextColumn,
 )
+from tagal_dspy.schema.reading import read_cells
 from tagal_dspy.schema.table import ColumnOverride, Problem, SchemaOverrides, TableSchema
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "SchemaOverrides",
     "TableSchema",
     "TextColumn",
+    "read_cells",
 ]

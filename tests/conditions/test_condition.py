@@ -12,7 +12,15 @@ from tables import cells, fits, mixed_frame, numerical, rows, schemas
 
 from tagal_dspy.conditions import Condition
 from tagal_dspy.errors import ConditionError
-from tagal_dspy.schema import CategoricalColumn, Column, NumericalColumn, Row, SchemaOverrides, TableSchema
+from tagal_dspy.schema import (
+    CategoricalColumn,
+    Column,
+    DatetimeColumn,
+    NumericalColumn,
+    Row,
+    SchemaOverrides,
+    TableSchema,
+)
 from tagal_dspy.task import TableTask
 
 
@@ -275,14 +283,52 @@ def test_bounds_of_a_narrowed_number_are_tight(column: NumericalColumn, sign: st
         assert not condition.holds((beyond,)) or not fits(column, beyond)
 
 
+MIXED = TableSchema.infer(mixed_frame())
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("when >= '2024-01-01'", "conditions on datetime columns are not supported"),
-        ("note == 'good'", "conditions on text columns are not supported"),
+        ("when >= 'last May'", "'when' holds moments; write one like '2024-"),
+        ("when >= 2024", "'when' holds moments"),
+        ("when >= '2025-01-01'", "in the real table 'when' is a moment from 2024-"),
+        ("when > '2024-05-01' and when < '2024-04-01'", "contradict each other"),
+        ("born == '31/02/1980'", "'born' holds moments; write one like"),
+        ("note > 'good'", "'note' holds texts; compare with =="),
+        ("note == 3", "'note' holds texts; give one in quotes"),
         ("id > 3", "names no column of the table"),
     ],
 )
-def test_conditions_on_other_kinds_are_refused(text: str, message: str) -> None:
+def test_conditions_that_do_not_suit_moments_texts_and_ids_are_refused(text: str, message: str) -> None:
     with pytest.raises(ConditionError, match=message):
-        Condition.parse(text, TableSchema.infer(mixed_frame()))
+        Condition.parse(text, MIXED)
+
+
+def test_moments_are_narrowed_to_a_range_and_compared_as_moments() -> None:
+    condition = Condition.parse("when >= '2024-03-01' and when < '2024-04-01 12:00'", MIXED)
+    narrowed = condition.narrowed["when"]
+    assert isinstance(narrowed, DatetimeColumn)
+    assert (narrowed.minimum, narrowed.maximum) == ("2024-03-01 00:00", "2024-04-01 12:00")
+    assert not narrowed.nullable
+    place = MIXED.names.index("when")
+    row: list[str | None] = [""] * len(MIXED.names)
+    met = []
+    for moment in ("2024-02-29 23:59", "2024-03-01 00:00", "2024-04-01 11:59", "2024-04-01 12:00", None):
+        row[place] = moment
+        met.append(condition.holds(tuple(row)))
+    assert met == [False, True, True, False, False]
+
+
+def test_days_in_another_order_are_compared_as_days() -> None:
+    narrowed = Condition.parse("born > '1980-06-01'", MIXED).narrowed["born"]
+    assert isinstance(narrowed, DatetimeColumn)
+    assert narrowed.minimum == "01/06/1980"
+
+
+def test_moments_and_texts_that_are_named_become_a_closed_set() -> None:
+    condition = Condition.parse("born in ['01/06/1980', '02/06/1980'] and note == 'good'", MIXED)
+    born, note = condition.narrowed["born"], condition.narrowed["note"]
+    assert isinstance(born, CategoricalColumn)
+    assert born.categories == ("01/06/1980", "02/06/1980")
+    assert isinstance(note, CategoricalColumn)
+    assert note.categories == ("good",)

@@ -76,7 +76,7 @@ def test_partial_rows_are_completed_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("partial", "message"),
     [
-        ({"town": ["Ghent"]}, "'town' is no column to complete"),
+        ({"town": ["Ghent"]}, "'town' is no column to write"),
         ({"city": ["Rome", "Ghent"], "age": [30, 900]}, "row 1: 'city' has no category 'Rome'; row 2: 'age'"),
         ({"city": []}, "there is no partial row"),
     ],
@@ -97,6 +97,26 @@ def test_partial_row_that_is_never_completed_ends_with_what_there_is() -> None:
             pd.DataFrame({"age": [None, 19], "city": ["Ghent", "Mons"], "buys": ["no", "yes"], "income": [None, 11.1]})
         )
     assert len(caught.value.prediction.table) == 1
+
+
+def test_rows_of_an_expert_are_shown_first_and_never_given_back() -> None:
+    made, _ = synthesizer()
+    written = pd.DataFrame({"age": [33], "income": [22.2], "city": ["mons"], "buys": ["no"]})
+    engine = made._lm.engine  # type: ignore[union-attr]
+    made.fit(shop_frame(), "buys", examples=written)
+    made.sample(5, where="city != 'Ghent'")
+    examples = [asked.last.split("[[ ## examples ## ]]")[1] for asked in engine.asked]
+    assert all("age,income,city,buys\n33,22.2,Mons,no\n" in shown for shown in examples)
+    engine.asked.clear()
+    made.sample(5, where="city == 'Ghent'")
+    assert not any("33,22.2,Mons,no" in asked.last for asked in engine.asked)
+    assert ("33", "22.2", "Mons", "no") in made.task_.real_rows
+
+
+def test_rows_of_an_expert_need_every_column() -> None:
+    made, _ = synthesizer()
+    with pytest.raises(DataError, match="the examples lack the columns 'income', 'city'"):
+        made.fit(shop_frame(), "buys", examples=pd.DataFrame({"age": [33], "buys": ["no"]}))
 
 
 def test_balance_gives_equal_classes() -> None:
