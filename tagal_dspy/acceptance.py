@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tagal_dspy.conditions import ANY, Condition, Slot
 from tagal_dspy.rules import Rules
@@ -12,6 +12,7 @@ from tagal_dspy.schema import CellError, Reject, RejectReason, Row
 from tagal_dspy.task import TableTask
 
 Strictness = Literal["valid", "strict"]
+Key = TypeVar("Key")
 
 
 class RowFilter:
@@ -144,7 +145,7 @@ class Acceptance:
         return dict(Counter(reject.reason for reject in self.rejects).most_common())
 
 
-def apportion(n_rows: int, shares: Mapping[str, float]) -> dict[str, int]:
+def apportion(n_rows: int, shares: Mapping[Key, float]) -> dict[Key, int]:
     """Whole numbers that add up to `n_rows`, as near to the shares as can be (largest remainders, ties in order).
 
     >>> apportion(10, {"a": 0.55, "b": 0.45})

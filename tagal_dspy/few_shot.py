@@ -38,7 +38,7 @@ class FewShotSampler(ABC):
             task: whose training rows to draw from.
             n_shots: rows of each class (of each quantile bin for regression; altogether without a target).
             rng: the only source of randomness.
-            slot: draw rows of this alone; from a class that has none that meet its condition, any of its rows.
+            slot: draw rows of this alone; any of its class where none meets its condition.
             accepted: rows of the slot written so far.
 
         Returns:
@@ -46,8 +46,8 @@ class FewShotSampler(ABC):
         """
         groups = strata(task)
         classes = list(groups) if slot.label is None else [slot.label] if slot.label in groups else []
-        fit = [_fitting(task, groups[label], slot) for label in classes]
-        chosen = [self.choose(task, places, n_shots, rng, accepted) for places in fit if len(places)]
+        fit = _fitting(task, [groups[label] for label in classes], slot)
+        chosen = [self.choose(task, places, n_shots, rng, accepted) for places in fit]
         drawn = [task.train_rows[place] for place in np.concatenate(chosen)] if chosen else []
         return [*written_examples(task, slot), *drawn]
 
@@ -58,11 +58,13 @@ class FewShotSampler(ABC):
         """Some of the places of the training rows of one class."""
 
 
-def _fitting(task: TableTask, places: Positions, slot: Slot) -> Positions:
-    """The places whose rows meet the condition of the slot; all of them where none does."""
+def _fitting(task: TableTask, groups: Sequence[Positions], slot: Slot) -> list[Positions]:
+    """What of each group meets the condition of the slot, groups without any left out; all groups where none has."""
     condition = slot.condition
-    fit = [place for place in places if condition.holds(task.train_rows[place])] if condition is not None else []
-    return np.array(fit, dtype=np.int64) if fit else places
+    if condition is None:
+        return list(groups)
+    fit = [np.array([place for place in places if condition.holds(task.train_rows[place])]) for places in groups]
+    return [places for places in fit if len(places)] or list(groups)
 
 
 def written_examples(task: TableTask, slot: Slot) -> list[Row]:
@@ -95,7 +97,7 @@ class UniformSampler(StratifiedSampler):
         if slot.label is not None:
             return super().sample(task, n_shots, rng, slot, accepted)
         n_rows = n_shots * len(strata(task))
-        places = _fitting(task, np.arange(len(task.train_rows)), slot)
+        (places,) = _fitting(task, [np.arange(len(task.train_rows))], slot)
         drawn = [task.train_rows[place] for place in rng.permutation(places)[:n_rows]]
         return [*written_examples(task, slot), *drawn]
 

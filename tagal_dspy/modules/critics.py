@@ -12,6 +12,7 @@ from dspy.utils.exceptions import AdapterParseError
 from tagal_dspy.card import make_card
 from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.discrepancies import measure
+from tagal_dspy.modules.sketches import sketch
 from tagal_dspy.schema import Reject, Row
 from tagal_dspy.settings import CriticName
 from tagal_dspy.signatures import (
@@ -127,7 +128,7 @@ class MeasuredCritic(Critic):
 
 
 class HumanCritic(Critic):
-    """A person is shown rows and discrepancies, and their words are the critique.
+    """A person is shown rows, plots in text and discrepancies, and their words are the critique.
 
     Args:
         ask: shows a text and returns what the person says; the terminal's `input` where None.
@@ -142,8 +143,9 @@ class HumanCritic(Critic):
         """See `Critic.forward`."""
         discrepancies = self.measured(task, written)
         measured = measured_text(discrepancies) or NOTHING_MEASURED
+        plots = sketch(task, written.rows, written.slot)
         with self._one_at_a_time:
-            said = self._ask(f"\n{written.shown}\nMeasured:\n{measured}\n\nWhat should be different? ")
+            said = self._ask(f"\n{written.shown}\n{plots}\n\nMeasured:\n{measured}\n\nWhat should be different? ")
         return _said(said.strip(), discrepancies)
 
     def __deepcopy__(self, memo: object) -> HumanCritic:

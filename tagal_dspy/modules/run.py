@@ -13,7 +13,7 @@ import dspy
 import numpy as np
 
 from tagal_dspy.acceptance import Acceptance, RowFilter, apportion
-from tagal_dspy.conditions import ANY, Slot
+from tagal_dspy.conditions import ANY, Slot, target_slots
 from tagal_dspy.curation import LabelCurator
 from tagal_dspy.errors import DataError, NotEnoughRowsError
 from tagal_dspy.few_shot import FewShotSampler
@@ -32,6 +32,9 @@ PATIENCE = 20
 
 LOWEST_YIELD = 0.1
 """Share of rows expected to be accepted, however many were rejected so far."""
+
+MAX_CONVERSATIONS = 20
+"""Slots that have a conversation each; with more of them there is one for all."""
 
 MAX_NAMED = 5
 """Kinds of missing rows that an error names."""
@@ -92,15 +95,17 @@ class Run:
         self._paused = False
 
     def _quotas(self) -> dict[Slot, int] | None:
-        schema, condition = self.task.schema, self.wanted.condition
+        """Rows of each slot: what is wanted, or the real shares of the target's classes. Ranges of a number to regress
+        count where rows are drawn class by class; under a condition they could contradict it."""
         if self.wanted.quotas is not None:
             return dict(self.wanted.quotas)
-        if self.settings.shares == "free" or not schema.classes or schema.target is None:
+        slots, condition = target_slots(self.task), self.wanted.condition
+        ranged = any(slot.condition for slot in slots)
+        if self.settings.shares == "free" or not slots or (ranged and (condition or self.settings.draws == "joint")):
             return None
-        place = schema.names.index(schema.target)
-        counts = Counter(row[place] for row in self.task.train_rows if condition is None or condition.holds(row))
-        by_class = apportion(self.n_rows, {label: counts[label] for label in schema.classes})
-        return {Slot(label): n for label, n in by_class.items()}
+        rows = [row for row in self.task.train_rows if condition is None or condition.holds(row)]
+        counts = [sum(slot.takes(row, self.task.schema) for row in rows) for slot in slots]
+        return apportion(self.n_rows, dict(zip(slots, counts, strict=True)))
 
     def rollout_id(self, *names: int | str) -> int:
         """A number below 2**31 that names a draw, the same for the same seed and place in the run."""
@@ -135,11 +140,12 @@ class Run:
 
     @property
     def slots(self) -> list[Slot]:
-        """The classes that have a conversation of their own; `[ANY]` where there is one for all rows."""
-        if self.settings.draws == "joint":
-            return [ANY]
-        slots = [slot for slot, n in self.quotas.items() if n] if self.quotas else map(Slot, self.task.schema.classes)
-        return [slot for slot in slots if slot.condition is None] or [ANY]
+        """The slots that have a conversation of their own; `[ANY]` where there is one for all rows."""
+        slots = list(map(Slot, self.task.schema.classes))
+        if self.quotas is not None:
+            slots = [slot for slot, n in self.quotas.items() if n]
+        by_slot = self.settings.draws == "by-class" and 0 < len(slots) <= MAX_CONVERSATIONS
+        return slots if by_slot else [ANY]
 
     @property
     def wants_more(self) -> bool:
