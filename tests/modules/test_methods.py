@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import dspy
@@ -168,6 +169,14 @@ def test_critique_is_in_the_next_prompt_and_the_first_has_none() -> None:
     assert all("write younger people" in last for last in generated[1:])
 
 
+@pytest.mark.parametrize(("preset", "n_critiques"), [("grounded", 2), ("paper", 3)])
+def test_critique_that_nothing_reads_is_asked_for_by_the_paper_alone(preset: str, n_critiques: int) -> None:
+    lm = scripted_lm(shop_writer(), cache=False)
+    settings = run_settings(preset, n_iter=3, keep="last", critic="eye", shares="free", rounds_ahead=1)
+    run(SynthLoop(settings), lm, n_rows=1)
+    assert [role(asked) for asked in lm.engine.asked].count("critique") == n_critiques
+
+
 def test_critic_sees_at_most_thirty_rows() -> None:
     lm = scripted_lm(shop_writer(45), cache=False)
     run(make("synth-loop", "paper", rounds_ahead=1), lm, n_rows=10)
@@ -227,6 +236,21 @@ def test_draws_by_class_fix_the_label_in_words_few_shots_and_grammar() -> None:
         label, other = ("yes", "no") if '"buys" is "yes"' in asked.last else ("no", "yes")
         assert f'cell-3 ::= "{label}"\n' in asked.extra["grammar"]
         assert f",{other}\n" not in asked.last
+
+
+def test_number_to_regress_is_drawn_range_by_range_at_the_real_shares() -> None:
+    def answer(asked: Asked) -> Answer:
+        return {"rows": shop_rows(60, random.Random(repr(asked.turns)))}
+
+    lm = scripted_lm(answer, takes_grammar=True, cache=False)
+    task = TableTask(shop_frame(), "income")
+    loop = make("synth-loop", draws="by-class", critic="none", n_iter=1)
+    with dspy.context(lm=lm):
+        table = loop(task=task, n_rows=40, seed=0).table
+    quarters = pd.qcut(task.train["income"], 4, retbins=True)[1]
+    counts = [int(table["income"].between(low, high).sum()) for low, high in pairwise(quarters)]
+    assert counts == pytest.approx([10] * 4, abs=2)
+    assert all("every row meets: `income`" in asked.last for asked in lm.engine.asked)
 
 
 def test_engines_without_grammar_are_sent_none() -> None:

@@ -138,6 +138,33 @@ def test_rules_are_told_in_the_card_and_kept() -> None:
     assert len(table) == 10
 
 
+def test_sdv_finds_every_generated_row_valid() -> None:
+    from sdv.cag import FixedCombinations, Inequality, Range
+
+    frame = shop_frame().assign(first=lambda each: each["age"] - 10, last=lambda each: each["age"] + 5)
+    rules = [
+        Inequality(low_column_name="first", high_column_name="age"),
+        Range(low_column_name="first", middle_column_name="age", high_column_name="last"),
+        FixedCombinations(column_names=["city", "buys"]),
+    ]
+
+    def answer(asked: Asked) -> Answer:
+        rng = random.Random(repr(asked.turns) + str(len(lm.engine.asked)))
+        lines = [f"{line},{rng.randint(8, 70)},{rng.randint(23, 84)}" for line in shop_rows(40, rng).splitlines()]
+        return {"rows": "\n".join(lines)}
+
+    lm = scripted_lm(answer, cache=False)
+    made = TagalSynthesizer(lm, n_shots=3, n_iter=1, critic="none", rounds_ahead=2)
+    made.fit(frame, "buys", rules=rules)
+    table = made.sample(20)
+    metadata = made.task_.schema.to_sdv()
+    name = next(iter(metadata.tables))
+    for rule in rules:
+        rule.fit({name: frame}, metadata)
+        assert rule.is_valid({name: table}, metadata)[name].all()
+    assert any(reject.reason == "constraint" for reject in made.prediction_.rejects)
+
+
 @pytest.mark.parametrize(
     "wish",
     [
