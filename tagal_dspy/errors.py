@@ -66,6 +66,13 @@ class NotEnoughRowsError(TagalError, RuntimeError):
         self.prediction = prediction
 
 
+class BudgetError(NotEnoughRowsError):
+    """The budget is used up before enough rows were accepted. See `NotEnoughRowsError`."""
+
+    def __init__(self, message: str, prediction: Any = None) -> None:
+        super().__init__(message, prediction)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """What to say after an unknown name: the known one nearest to it, or the known ones.
 

@@ -111,4 +111,4 @@ def load_run(path: Path) -> RunRecord:
 
 
 def _turn_values(turns: Sequence[Any]) -> list[tuple[Any, ...]]:
-    return [(turn.round, turn.iteration, turn.label, turn.answer.text, turn.critique) for turn in turns]
+    return [(turn.round, turn.iteration, str(turn.slot), turn.answer.text, turn.critique) for turn in turns]

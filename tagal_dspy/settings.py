@@ -67,6 +67,19 @@ class RunSettings(BaseModel):
     )
 
 
+class Budget(BaseModel):
+    """What a run may take at most; calls under way when it is used up still end.
+
+    >>> Budget(max_calls=100).max_tokens
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_calls: int | None = Field(default=None, ge=1, description="calls of language models, cached ones left out")
+    max_tokens: int | None = Field(default=None, ge=1, description="prompt and completion tokens together")
+    max_cost: float | None = Field(default=None, gt=0, description="money, in the currency of the prices")
+
+
 def run_settings(preset: str, style: PromptStyle = "chat", **overrides: Any) -> RunSettings:
     """The settings of a preset for a style of prompting, with `overrides` on top.
 

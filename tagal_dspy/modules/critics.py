@@ -12,6 +12,7 @@ from dspy.utils.exceptions import AdapterParseError
 from tagal_dspy.card import make_card
 from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.discrepancies import measure
+from tagal_dspy.modules.ledger import Role
 from tagal_dspy.modules.sketches import sketch
 from tagal_dspy.schema import Reject, Row
 from tagal_dspy.settings import CriticName
@@ -51,7 +52,7 @@ class Written(NamedTuple):
     earlier: str = ""
 
 
-class Critic(dspy.Module):  # type: ignore[misc]
+class Critic(Role):
     """What all critics have in common.
 
     Contract: called with the arguments of `forward`, synchronously or with `acall`, returns a `dspy.Prediction` with
@@ -72,6 +73,15 @@ class Critic(dspy.Module):  # type: ignore[misc]
     async def aforward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
         """See `forward`; a critic that waits for something awaits it here."""
         return self.forward(task, written, rollout_id)
+
+    def dumped(self, said: dspy.Prediction) -> dict[str, Any]:
+        """See `Role.dumped`."""
+        found = [each.model_dump() for each in said.get("discrepancies") or ()]
+        return {"critique": said.critique, "discrepancies": found}
+
+    def restored(self, recorded: dict[str, Any], inputs: dict[str, Any]) -> dspy.Prediction:
+        """See `Role.restored`."""
+        return _said(recorded["critique"], [Discrepancy.model_validate(each) for each in recorded["discrepancies"]])
 
     def measured(self, task: TableTask, written: Written) -> tuple[Discrepancy, ...]:
         """The worst discrepancies."""

@@ -12,6 +12,7 @@ from dspy.utils.exceptions import AdapterParseError
 from tagal_dspy.card import make_card
 from tagal_dspy.codecs import Decoded, RowCodec, make_codec
 from tagal_dspy.errors import EngineError
+from tagal_dspy.modules.ledger import Role
 from tagal_dspy.rules import Rules
 from tagal_dspy.schema import ModelledColumn, Row
 from tagal_dspy.settings import CodecName, ColumnOrder
@@ -19,7 +20,7 @@ from tagal_dspy.signatures import GenerateRows, Table, adapter_for
 from tagal_dspy.task import TableTask
 
 
-class RowGenerator(dspy.Module):  # type: ignore[misc]
+class RowGenerator(Role):
     """Ask the generation LM for rows once, and decode what it answers.
 
     Args:
@@ -77,6 +78,14 @@ class RowGenerator(dspy.Module):  # type: ignore[misc]
         except AdapterParseError as error:
             answer = Table(text=error.lm_response or "")
         return _drawn(codec, answer)
+
+    def dumped(self, said: dspy.Prediction) -> dict[str, Any]:
+        """The answer as it came; rows are decoded anew."""
+        return {"answer": said.answer.text}
+
+    def restored(self, recorded: dict[str, Any], inputs: dict[str, Any]) -> dspy.Prediction:
+        """See `Role.restored`."""
+        return _drawn(self.wire(inputs["task"]), Table(text=recorded["answer"]))
 
     def messages(self, task: TableTask, n_rows: int, **request: Any) -> list[dict[str, str]]:
         """The prompt that `forward` would send."""

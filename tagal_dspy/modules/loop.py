@@ -15,7 +15,8 @@ from tagal_dspy.errors import ProgramError
 from tagal_dspy.few_shot import SAMPLERS, FewShotSampler
 from tagal_dspy.modules.critics import CRITICS, MAX_ROWS_SHOWN, Critic, Written
 from tagal_dspy.modules.generator import RowGenerator
-from tagal_dspy.modules.rounds import Call, Steps, arun_rounds, arun_steps, run_rounds, run_steps
+from tagal_dspy.modules.ledger import Call, Ledger
+from tagal_dspy.modules.rounds import Steps, arun_rounds, arun_steps, run_rounds, run_steps
 from tagal_dspy.modules.run import PATIENCE, Run
 from tagal_dspy.modules.turns import Progress, Round, Turn, best_turn
 from tagal_dspy.modules.wanted import Wanted
@@ -53,6 +54,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         seed: int = 0,
         on_progress: Callable[[Progress], None] | None = None,
         wanted: Wanted | None = None,
+        ledger: Ledger | None = None,
     ) -> dspy.Prediction:
         """Write exactly `n_rows` rows.
 
@@ -62,6 +64,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
             seed: equal seeds and equal LM answers give equal tables.
             on_progress: called after each committed round.
             wanted: what every row must meet, and how many rows of each class there shall be.
+            ledger: records and replays the calls, and holds them to a budget.
 
         Returns:
             A prediction with `table` (a frame with the real one's columns and dtypes), `turns`, `curve` (mean score
@@ -69,14 +72,14 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
             `n_draws` and `by_slot` (the canonical rows of each slot that was wanted).
 
         Raises:
-            NotEnoughRowsError: the bounded draws gave fewer; what was accepted is in its `prediction`.
+            NotEnoughRowsError: the bounded draws, or the budget, gave fewer; what was accepted is in its `prediction`.
         """
-        run = Run(self, task, n_rows, seed, on_progress, wanted)
-        with dspy.track_usage() as run.usage:
-            run_steps(self.lead(run))
+        run = Run(self, task, n_rows, seed, on_progress, wanted, ledger)
+        with run.stopped_by_budget():
+            run_steps(self.lead(run), run.ledger)
             run_rounds(run)
             while run.resumed():
-                run_steps(self.between(run))
+                run_steps(self.between(run), run.ledger)
                 run_rounds(run)
         return run.finished()
 
@@ -87,14 +90,15 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         seed: int = 0,
         on_progress: Callable[[Progress], None] | None = None,
         wanted: Wanted | None = None,
+        ledger: Ledger | None = None,
     ) -> dspy.Prediction:
         """See `forward`."""
-        run = Run(self, task, n_rows, seed, on_progress, wanted)
-        with dspy.track_usage() as run.usage:
-            await arun_steps(self.lead(run))
+        run = Run(self, task, n_rows, seed, on_progress, wanted, ledger)
+        with run.stopped_by_budget():
+            await arun_steps(self.lead(run), run.ledger)
             await arun_rounds(run)
             while run.resumed():
-                await arun_steps(self.between(run))
+                await arun_steps(self.between(run), run.ledger)
                 await arun_rounds(run)
         return run.finished()
 
@@ -164,7 +168,8 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         earlier = before[-1].critique if before else ""
         written = Written(shown, turn.rows, turn.rejects, run.wanted.narrowed(slot), earlier)
         rollout_id = run.rollout_id(number, iteration, "critique")
-        said = yield Call(self.critic, {"task": run.task, "written": written, "rollout_id": rollout_id})
+        inputs = {"task": run.task, "written": written, "rollout_id": rollout_id}
+        said = yield Call(self.critic, inputs, f"{number}/{iteration}/critique")
         return replace(turn, critique=said.critique, discrepancies=tuple(said.get("discrepancies") or ()))
 
     def draw(
@@ -181,7 +186,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         history = [turn.message for turn in before]
         rollout_id = run.rollout_id(number, iteration, "draw")
         inputs = {"task": run.task, "n_rows": n_rows, "history": history, "rollout_id": rollout_id, **request}
-        drawn = yield Call(self.generator, inputs)
+        drawn = yield Call(self.generator, inputs, f"{number}/{iteration}/draw")
         fields = self.generator.fields(run.task, n_rows, **request)
         rows, misfits = run.row_filter.fitting(drawn.decoded.rows)
         rejects = (*drawn.decoded.rejects, *misfits)

@@ -10,15 +10,16 @@ from dspy.utils.exceptions import AdapterParseError
 
 from tagal_dspy.card import make_card
 from tagal_dspy.conditions import Slot
+from tagal_dspy.modules.ledger import Call, Role
 from tagal_dspy.modules.loop import TagalLoop
-from tagal_dspy.modules.rounds import Call, Steps
+from tagal_dspy.modules.rounds import Steps
 from tagal_dspy.modules.run import Run
 from tagal_dspy.modules.turns import Round, Turn
 from tagal_dspy.signatures import SummarizeTurns, adapter_for, conversation_text, with_few_shots_below
 from tagal_dspy.task import TableTask
 
 
-class TurnSummarizer(dspy.Module):  # type: ignore[misc]
+class TurnSummarizer(Role):
     """Ask the summary LM for one prompt that stands for a conversation.
 
     Called with a task and turns, returns a `dspy.Prediction` with `refined_prompt`.
@@ -68,7 +69,8 @@ class PromptRefine(TagalLoop):
         """A new summary of the same conversation."""
         memory = run.memory
         rollout_id = run.rollout_id("summary", memory["n_summaries"])
-        said = yield Call(self.summarizer, {"task": run.task, "turns": memory["turns"], "rollout_id": rollout_id})
+        inputs = {"task": run.task, "turns": memory["turns"], "rollout_id": rollout_id}
+        said = yield Call(self.summarizer, inputs, f"summary/{memory['n_summaries']}")
         run.memory = {**memory, "n_summaries": memory["n_summaries"] + 1, "refined_prompt": said.refined_prompt}
 
     def round(self, run: Run, number: int, slot: Slot, n_rows: int) -> Steps[Round]:

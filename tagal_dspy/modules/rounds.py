@@ -12,18 +12,13 @@ import contextvars
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import dspy
 
+from tagal_dspy.modules.ledger import Call, Ledger
+
 Result = TypeVar("Result")
-
-
-class Call(NamedTuple):
-    """One call of a module that a round waits for."""
-
-    module: dspy.Module
-    inputs: dict[str, Any]
 
 
 Steps = Generator[Call, dspy.Prediction, Result]
@@ -35,6 +30,9 @@ class Rounds(Protocol):
     ahead: int
     """How many rounds may be under way at once; part of what determines the outcome."""
 
+    ledger: Ledger
+    """Makes the calls."""
+
     def start(self) -> Steps[Any] | None:
         """The steps of the next round; None while no further one is wanted."""
         ...
@@ -44,22 +42,22 @@ class Rounds(Protocol):
         ...
 
 
-def run_steps(steps: Steps[Result]) -> Result:
+def run_steps(steps: Steps[Result], ledger: Ledger) -> Result:
     """Run one round, waiting for each call."""
     try:
         call = next(steps)
         while True:
-            call = steps.send(call.module(**call.inputs))
+            call = steps.send(ledger.perform(call))
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 
 
-async def arun_steps(steps: Steps[Result]) -> Result:
+async def arun_steps(steps: Steps[Result], ledger: Ledger) -> Result:
     """Run one round, awaiting each call."""
     try:
         call = next(steps)
         while True:
-            call = steps.send(await call.module.acall(**call.inputs))
+            call = steps.send(await ledger.aperform(call))
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 
@@ -68,8 +66,12 @@ def run_rounds(rounds: Rounds) -> None:
     """Run rounds on threads until no further one is wanted."""
     under_way: deque[Any] = deque()
     threads = ThreadPoolExecutor(max_workers=rounds.ahead, thread_name_prefix="tagal-round")
+
+    def launch(steps: Steps[Any]) -> Any:
+        return threads.submit(contextvars.copy_context().run, run_steps, steps, rounds.ledger)
+
     try:
-        while _start(rounds, under_way, lambda steps: threads.submit(contextvars.copy_context().run, run_steps, steps)):
+        while _start(rounds, under_way, launch):
             rounds.commit(under_way.popleft().result())
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
@@ -79,7 +81,7 @@ async def arun_rounds(rounds: Rounds) -> None:
     """Run rounds as tasks until no further one is wanted."""
     under_way: deque[asyncio.Task[Any]] = deque()
     try:
-        while _start(rounds, under_way, lambda steps: asyncio.create_task(arun_steps(steps))):
+        while _start(rounds, under_way, lambda steps: asyncio.create_task(arun_steps(steps, rounds.ledger))):
             rounds.commit(await under_way.popleft())
     finally:
         for task in under_way:

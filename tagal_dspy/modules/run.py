@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -15,8 +17,9 @@ import numpy as np
 from tagal_dspy.acceptance import Acceptance, RowFilter, apportion
 from tagal_dspy.conditions import ANY, Slot, target_slots
 from tagal_dspy.curation import LabelCurator
-from tagal_dspy.errors import DataError, NotEnoughRowsError
+from tagal_dspy.errors import BudgetError, DataError, NotEnoughRowsError
 from tagal_dspy.few_shot import FewShotSampler
+from tagal_dspy.modules.ledger import Ledger
 from tagal_dspy.modules.rounds import Steps
 from tagal_dspy.modules.steering import steered
 from tagal_dspy.modules.turns import Progress, Round, Turn, curve
@@ -28,7 +31,10 @@ from tagal_dspy.signatures import wanted_rows
 from tagal_dspy.task import TableTask
 
 PATIENCE = 20
-"""Draws in a row without an accepted row after which a run gives up."""
+"""Draws in a row without an accepted row after which a run gives up; more where a draw is of few rows."""
+
+PATIENCE_ROWS = 200
+"""Rows asked for in a row, none of them accepted, before which a run does not give up."""
 
 LOWEST_YIELD = 0.1
 """Share of rows expected to be accepted, however many were rejected so far."""
@@ -66,6 +72,7 @@ class Run:
         seed: int,
         on_progress: Callable[[Progress], None] | None = None,
         wanted: Wanted | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         if n_rows < 1:
             raise DataError(f"n_rows is {n_rows}; ask for at least 1 row")
@@ -82,12 +89,13 @@ class Run:
         self.acceptance = Acceptance(self.row_filter, n_rows, self.quotas)
         self.memory: Any = None
         self.turns: list[Turn] = []
-        self.usage: Any = None
+        self.ledger = ledger or Ledger()
         self.n_failed = 0
         self._curator = LabelCurator(task) if self.settings.curation == "labels" else None
         self._scorers: dict[Slot, QuickScore] = {}
         self._n_rounds = 0
         self._n_draws = 0
+        self._patience = max(PATIENCE, math.ceil(PATIENCE_ROWS / self.settings.rows_per_draw))
         self._asked: Counter[Slot] = Counter()
         per_slot = (self.quotas or {ANY: n_rows}).values()
         self._max_draws = PATIENCE + PATIENCE * sum(math.ceil(n / self.settings.rows_per_draw) for n in per_slot)
@@ -151,7 +159,7 @@ class Run:
     def wants_more(self) -> bool:
         """Whether rows are missing and draws are left."""
         missing = self.acceptance.n_missing > 0
-        return missing and self.n_failed < PATIENCE and self._n_draws < self._max_draws
+        return missing and self.n_failed < self._patience and self._n_draws < self._max_draws
 
     def start(self) -> Steps[Round] | None:
         """See `Rounds.start`."""
@@ -233,25 +241,38 @@ class Run:
             rows, noisy = self._curator.curated(rows)
             self.acceptance.rejects += noisy
         self.n_failed = 0 if self.acceptance.offer(rows) else self.n_failed + 1
+        if self.ledger.journal is not None:
+            self.ledger.journal.commit(self.acceptance.rows, self.acceptance.rejects, self.turns)
         self._paused = self.n_failed > 0 and self.n_failed % self.loop.pause_after == 0
         if self._on_progress is not None:
-            counts, usage = self.acceptance.reject_counts(), _totals(self.usage)
+            counts, usage = self.acceptance.reject_counts(), copy.deepcopy(self.ledger.usage)
             self._on_progress(Progress(self.acceptance.rows, self.n_rows, self._n_draws, counts, usage))
+
+    @contextmanager
+    def stopped_by_budget(self) -> Iterator[None]:
+        """Hand over what was accepted with the error that the budget is used up."""
+        try:
+            yield
+        except BudgetError as error:
+            raise BudgetError(f"{error}: {self._shortfall()}", self._prediction()) from None
 
     def finished(self) -> dspy.Prediction:
         """The prediction of the run; raises `NotEnoughRowsError` when rows are missing."""
-        prediction = dspy.Prediction(
+        prediction = self._prediction()
+        if self.acceptance.n_missing:
+            raise NotEnoughRowsError(self._shortfall(), prediction)
+        return prediction
+
+    def _prediction(self) -> dspy.Prediction:
+        return dspy.Prediction(
             table=self.task.schema.to_frame(self.acceptance.rows),
             turns=tuple(self.turns),
             curve=curve(self.turns),
             rejects=tuple(self.acceptance.rejects),
-            usage=_totals(self.usage),
+            usage=copy.deepcopy(self.ledger.usage),
             n_draws=self._n_draws,
             by_slot={slot: tuple(rows) for slot, rows in self.acceptance.by_slot.items()},
         )
-        if self.acceptance.n_missing:
-            raise NotEnoughRowsError(self._shortfall(), prediction)
-        return prediction
 
     def _shortfall(self) -> str:
         counts = self.acceptance.reject_counts()
@@ -263,12 +284,3 @@ class Run:
             f"{len(self.acceptance.rows)} of {self.n_rows} rows accepted in {self._n_draws} draws{which}; "
             f"most frequent reasons for rejection: {reasons}"
         )
-
-
-def _totals(usage: Any) -> dict[str, dict[str, int]]:
-    """Calls and tokens by LM, calls answered from the cache left out."""
-    totals = {}
-    for name, entries in usage.usage_data.items():
-        tokens = {key: sum(entry.get(key) or 0 for entry in entries) for key in ("prompt_tokens", "completion_tokens")}
-        totals[name] = {"calls": len(entries), **tokens}
-    return totals

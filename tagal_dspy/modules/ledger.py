@@ -1,0 +1,159 @@
+"""`Ledger`: every call of a run, replayed where it is recorded already, paid from a budget where it is not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import dspy
+
+from tagal_dspy.errors import BudgetError
+from tagal_dspy.schema import Reject, Row
+from tagal_dspy.settings import Budget
+
+Usage = dict[str, dict[str, int]]
+"""Calls and tokens by LM; calls that DSPy answered from its cache are not among them."""
+
+Price = Callable[[str, int, int], float | None]
+"""What a call costs: from the name of the LM, its prompt tokens and its completion tokens; None where unknown."""
+
+
+class Role(dspy.Module):  # type: ignore[misc]
+    """A module that a round calls; its predictions can be recorded and restored."""
+
+    def dumped(self, said: dspy.Prediction) -> dict[str, Any]:
+        """What to record of a prediction, ready for JSON."""
+        return dict(said.items())
+
+    def restored(self, recorded: dict[str, Any], inputs: dict[str, Any]) -> dspy.Prediction:
+        """The prediction that was recorded for the same inputs."""
+        return dspy.Prediction(**recorded)
+
+
+class Call(NamedTuple):
+    """One call of a module that a round waits for.
+
+    Attributes:
+        module: what is called.
+        inputs: with what.
+        key: names the call within its run, the same each time the run is made.
+    """
+
+    module: Role
+    inputs: dict[str, Any]
+    key: str
+
+
+class Recorded(NamedTuple):
+    """A call as it is recorded: what came back, and what it took."""
+
+    answer: dict[str, Any]
+    usage: Usage
+    cost: float | None
+
+
+class Journal(Protocol):
+    """Where calls and accepted rows are recorded; the record of a run (`tagal_dspy.runs`) is one."""
+
+    def find(self, key: str) -> Recorded | None:
+        """The call of that key, if it is recorded."""
+        ...
+
+    def add(self, key: str, role: str, recorded: Recorded) -> None:
+        """Record a call, before anything is made of it."""
+        ...
+
+    def commit(self, rows: Sequence[Row], rejects: Sequence[Reject], turns: Sequence[Any]) -> None:
+        """Record what a round brought, all so far."""
+        ...
+
+
+class Ledger:
+    """Makes the calls of one run.
+
+    Args:
+        journal: where calls are recorded, and found again when the run is resumed; None records nothing.
+        budget: what the run may take, recorded calls included.
+        price: what a call costs.
+    """
+
+    def __init__(
+        self, journal: Journal | None = None, budget: Budget | None = None, price: Price | None = None
+    ) -> None:
+        self.journal = journal
+        self.usage: Usage = {}
+        self.cost: float | None = 0.0
+        self._budget = budget or Budget()
+        self._price = price or (lambda name, n_in, n_out: None)
+        self._lock = threading.Lock()
+
+    def perform(self, call: Call) -> dspy.Prediction:
+        """Make a call, or restore what is recorded of it; raises `BudgetError` where the budget is used up."""
+        recorded = self._found(call)
+        if recorded is not None:
+            return call.module.restored(recorded.answer, call.inputs)
+        with dspy.track_usage() as tracker:
+            said = call.module(**call.inputs)
+        self._add(call, said, tracker)
+        return said
+
+    async def aperform(self, call: Call) -> dspy.Prediction:
+        """See `perform`."""
+        recorded = self._found(call)
+        if recorded is not None:
+            return call.module.restored(recorded.answer, call.inputs)
+        with dspy.track_usage() as tracker:
+            said = await call.module.acall(**call.inputs)
+        self._add(call, said, tracker)
+        return said
+
+    def _found(self, call: Call) -> Recorded | None:
+        recorded = self.journal.find(call.key) if self.journal is not None else None
+        if recorded is None:
+            self._check()
+        else:
+            self._count(recorded)
+        return recorded
+
+    def _add(self, call: Call, said: dspy.Prediction, tracker: Any) -> None:
+        usage = _usage(tracker)
+        costs = [self._price(name, used["prompt_tokens"], used["completion_tokens"]) for name, used in usage.items()]
+        cost = None if None in costs else sum(each for each in costs if each is not None)
+        recorded = Recorded(call.module.dumped(said), usage, cost)
+        self._count(recorded)
+        if self.journal is not None:
+            self.journal.add(call.key, type(call.module).__name__, recorded)
+
+    def _count(self, recorded: Recorded) -> None:
+        with self._lock:
+            for name, used in recorded.usage.items():
+                total = self.usage.setdefault(name, dict.fromkeys(used, 0))
+                for what, number in used.items():
+                    total[what] += number
+            self.cost = None if self.cost is None or recorded.cost is None else self.cost + recorded.cost
+
+    def _check(self) -> None:
+        """Raise `BudgetError` where nothing is left; calls under way are not taken back."""
+        with self._lock:
+            calls = sum(used["calls"] for used in self.usage.values())
+            tokens = sum(used["prompt_tokens"] + used["completion_tokens"] for used in self.usage.values())
+            cost = self.cost
+        limits = (("calls", calls, self._budget.max_calls), ("tokens", tokens, self._budget.max_tokens))
+        for what, spent, limit in limits:
+            if limit is not None and spent >= limit:
+                raise BudgetError(f"the budget of {limit} {what} is used up ({spent})")
+        if self._budget.max_cost is None:
+            return
+        if cost is None:
+            raise BudgetError("the price of this model is not known, so a limit on the cost cannot be held")
+        if cost >= self._budget.max_cost:
+            raise BudgetError(f"the budget of {self._budget.max_cost:g} is used up ({cost:.4f})")
+
+
+def _usage(tracker: Any) -> Usage:
+    usage = {}
+    for name, entries in tracker.usage_data.items():
+        tokens = {key: sum(entry.get(key) or 0 for entry in entries) for key in ("prompt_tokens", "completion_tokens")}
+        usage[name] = {"calls": len(entries), **tokens}
+    return usage
