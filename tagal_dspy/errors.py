@@ -42,6 +42,10 @@ class OutputError(TagalError, OSError):
     """A file or folder cannot be written."""
 
 
+class RunError(TagalError, ValueError):
+    """The record of a run cannot be used: it is of another run, or in use."""
+
+
 class ProgramError(TagalError, ValueError):
     """A saved program does not fit the module it is loaded into."""
 

@@ -1,114 +1,255 @@
-"""The record of a run: one SQLite file with settings, turns, accepted rows and rejects."""
+"""The record of a run: one SQLite file with its settings, every call and what came of it.
+
+A run is resumed by making it again: calls that are recorded are answered from the record, so that the table comes out
+the same and nothing is paid twice. Every call is on the disk before anything is made of it.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, NamedTuple
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
-from tagal_dspy.errors import DataError, OutputError
-from tagal_dspy.schema import Reject, TableSchema
-from tagal_dspy.settings import RunSettings
+from tagal_dspy.errors import DataError, OutputError, RunError
+from tagal_dspy.schema import Reject, Row, TableSchema
+
+SUFFIX = ".sqlite"
+MAX_SHOWN = 60
+"""Characters of a value that an error shows."""
 
 _TABLES = """
-CREATE TABLE run (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE accepted (number INTEGER PRIMARY KEY, cells TEXT NOT NULL);
-CREATE TABLE rejects (number INTEGER PRIMARY KEY, reason TEXT NOT NULL, row TEXT NOT NULL, detail TEXT NOT NULL);
-CREATE TABLE turns (
-    number INTEGER PRIMARY KEY, round INTEGER NOT NULL, iteration INTEGER NOT NULL,
-    label TEXT, answer TEXT NOT NULL, critique TEXT NOT NULL
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS calls (
+    key TEXT PRIMARY KEY, role TEXT NOT NULL, prompt TEXT NOT NULL, answer TEXT NOT NULL, usage TEXT NOT NULL,
+    cost REAL, at REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS accepted (number INTEGER PRIMARY KEY, cells TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS rejects (
+    number INTEGER PRIMARY KEY, reason TEXT NOT NULL, text TEXT NOT NULL, detail TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS turns (
+    number INTEGER PRIMARY KEY, round INTEGER NOT NULL, iteration INTEGER NOT NULL, slot TEXT NOT NULL,
+    answer TEXT NOT NULL, critique TEXT NOT NULL, score REAL
 );
 """
 
 
-@dataclass(frozen=True)
-class RunRecord:
-    """A run as it was recorded."""
+class Recorded(NamedTuple):
+    """A call as it is recorded.
 
-    task_id: str
-    seed: int
-    settings: RunSettings
-    schema: TableSchema
+    Attributes:
+        answer: what came back, in the form of the role that was called.
+        usage: calls and tokens by LM; a call that a cache answered has none.
+        cost: in the currency of the prices; None where they are not known.
+        prompt: hash of the messages, 16 hexadecimal digits; empty where no LM was asked.
+    """
+
+    answer: dict[str, Any]
     usage: dict[str, dict[str, int]]
-    table: pd.DataFrame
-    rejects: tuple[Reject, ...]
-    turns: tuple[dict[str, Any], ...]
+    cost: float | None
+    prompt: str
 
 
-def save_run(
-    path: Path, *, task_id: str, seed: int, settings: RunSettings, schema: TableSchema, prediction: Any
-) -> None:
-    """Record what a program returned.
+class RunStore:
+    """A run that is being recorded; a second process that opens it is refused.
 
     Args:
-        path: the file to write; it must not exist.
-        task_id, schema: of the task the rows were written for; its real rows are not recorded.
-        seed, settings: of the run.
-        prediction: what the program returned, or what `NotEnoughRowsError` carries.
+        path: the file; made where it does not exist.
 
     Raises:
-        OutputError: the file exists or cannot be written.
+        RunError: another process is writing to it, or the file is no run.
+        OutputError: it cannot be written.
     """
-    if path.exists():
-        raise OutputError(f"{path} exists; a run is recorded once")
-    header = {
-        "task_id": task_id,
-        "seed": seed,
-        "settings": settings.model_dump(),
-        "schema": schema.to_dict(),
-        "usage": prediction.usage,
-    }
-    try:
-        with closing(sqlite3.connect(path)) as database, database:
-            database.executescript(_TABLES)
-            database.executemany("INSERT INTO run VALUES (?, ?)", [(k, json.dumps(v)) for k, v in header.items()])
-            cells = [json.dumps(row, ensure_ascii=False) for row in schema.to_rows(prediction.table)]
-            database.executemany("INSERT INTO accepted (cells) VALUES (?)", [(each,) for each in cells])
-            database.executemany("INSERT INTO rejects (reason, row, detail) VALUES (?, ?, ?)", prediction.rejects)
-            database.executemany(
-                "INSERT INTO turns (round, iteration, label, answer, critique) VALUES (?, ?, ?, ?, ?)",
-                _turn_values(prediction.turns),
-            )
-    except sqlite3.Error as error:
-        raise OutputError(f"{path} cannot be written: {error}") from error
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._using = threading.Lock()
+        self._written = [0, 0, 0]
+        if not path.parent.is_dir():
+            raise OutputError(f"{path} cannot be written: the folder {path.parent} does not exist")
+        self._lock = FileLock(f"{path}.lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(f"another process is writing to the run {path}; wait for it, or end it") from None
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+        try:
+            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            with self._recording():
+                self._database.execute("PRAGMA journal_mode = WAL")
+                self._database.execute("PRAGMA synchronous = FULL")
+                self._database.executescript(_TABLES)
+        except (sqlite3.Error, RunError, OutputError) as error:
+            self._lock.release()
+            raise error if isinstance(error, (RunError, OutputError)) else _unusable(path, error) from error
+
+    def begin(self, fingerprint: Mapping[str, Any]) -> None:
+        """Say what makes the run what it is; raises `RunError` where the record was made of something else."""
+        now = json.loads(json.dumps(dict(fingerprint)))
+        before = self.fact("fingerprint")
+        if before is None:
+            self.note("fingerprint", now)
+        elif before != now:
+            names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+            differs = "; ".join(f"{name} was {_short(before.get(name))}, now {_short(now.get(name))}" for name in names)
+            raise RunError(f"the run {self.path} is of something else: {differs}; use a new file")
+        self.note("status", "running")
+
+    def note(self, name: str, value: Any) -> None:
+        """Record a fact about the run."""
+        with self._recording():
+            self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
+
+    def fact(self, name: str) -> Any:
+        """A fact that was noted; None where it was not."""
+        with self._recording():
+            found = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if found is None else json.loads(found[0])
+
+    def find(self, key: str) -> Recorded | None:
+        """The call of that key, if it is recorded."""
+        with self._recording():
+            found = self._database.execute(
+                "SELECT answer, usage, cost, prompt FROM calls WHERE key = ?", (key,)
+            ).fetchone()
+        return None if found is None else Recorded(json.loads(found[0]), json.loads(found[1]), found[2], found[3])
+
+    def add(self, key: str, role: str, recorded: Recorded) -> None:
+        """Record a call."""
+        answer, usage = json.dumps(recorded.answer), json.dumps(recorded.usage)
+        values = (key, role, recorded.prompt, answer, usage, recorded.cost, time.time())
+        with self._recording():
+            self._database.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+    def commit(self, rows: Sequence[Row], rejects: Sequence[Reject], turns: Sequence[Any]) -> None:
+        """Record the accepted rows, rejects and turns of a run so far; only what is new is written."""
+        first = list(self._written)
+        cells = [(number, json.dumps(row)) for number, row in enumerate(rows[first[0] :], first[0])]
+        rejected = [(number, *each) for number, each in enumerate(rejects[first[1] :], first[1])]
+        taken = [(number, *_turn(turn)) for number, turn in enumerate(turns[first[2] :], first[2])]
+        with self._recording():
+            self._database.execute("BEGIN")
+            self._database.executemany("INSERT OR REPLACE INTO accepted VALUES (?, ?)", cells)
+            self._database.executemany("INSERT OR REPLACE INTO rejects VALUES (?, ?, ?, ?)", rejected)
+            self._database.executemany("INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?)", taken)
+            self._database.execute("COMMIT")
+        self._written = [len(rows), len(rejects), len(turns)]
+
+    def close(self) -> None:
+        """Close the file and let others write to it."""
+        with self._using:
+            self._database.close()
+        self._lock.release()
+
+    def __enter__(self) -> RunStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        with self._using:
+            try:
+                yield
+            except sqlite3.Error as error:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise _unusable(self.path, error) from error
+
+
+class RunRecord(NamedTuple):
+    """A run as it is recorded.
+
+    Attributes:
+        facts: what was noted: fingerprint, status, and what the command line needs to resume it.
+        rows: the accepted rows, canonical.
+        rejects: the others, with reasons.
+        turns: round, iteration, slot, answer, critique and score of each.
+        usage: calls and tokens by LM.
+        cost: of all calls; None where a price is not known.
+        n_calls: recorded calls, those that a cache answered too.
+    """
+
+    facts: dict[str, Any]
+    rows: tuple[Row, ...]
+    rejects: tuple[Reject, ...]
+    turns: tuple[dict[str, Any], ...]
+    usage: dict[str, dict[str, int]]
+    cost: float | None
+    n_calls: int
+
+    @property
+    def schema(self) -> TableSchema:
+        """Of the table."""
+        return TableSchema.from_dict(self.facts["schema"])
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The accepted rows as a frame of the table's dtypes."""
+        return self.schema.to_frame(self.rows)
 
 
 def load_run(path: Path) -> RunRecord:
-    """Read a recorded run; raises `DataError` where the file is none."""
+    """Read a recorded run, also while it is going on; raises `DataError` where the file is none."""
     if not path.is_file():
         raise DataError(f"there is no run {path}")
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            header = {name: json.loads(value) for name, value in database.execute("SELECT name, value FROM run")}
-            rows = [
-                tuple(json.loads(cells)) for (cells,) in database.execute("SELECT cells FROM accepted ORDER BY number")
-            ]
-            rejects = tuple(Reject(*each) for each in database.execute("SELECT reason, row, detail FROM rejects"))
-            names = ("round", "iteration", "label", "answer", "critique")
-            turns = tuple(
-                dict(zip(names, each, strict=True))
-                for each in database.execute(f"SELECT {', '.join(names)} FROM turns ORDER BY number")
-            )
+            facts = {name: json.loads(value) for name, value in database.execute("SELECT name, value FROM facts")}
+            rows = tuple(tuple(json.loads(cells)) for (cells,) in _all(database, "accepted", "cells"))
+            rejects = tuple(Reject(*each) for each in _all(database, "rejects", "reason, text, detail"))
+            names = ("round", "iteration", "slot", "answer", "critique", "score")
+            turns = tuple(dict(zip(names, each, strict=True)) for each in _all(database, "turns", ", ".join(names)))
+            spent = database.execute("SELECT usage, cost FROM calls").fetchall()
     except sqlite3.Error as error:
         raise DataError(f"{path} is no recorded run: {error}") from error
-    schema = TableSchema.from_dict(header["schema"])
-    return RunRecord(
-        task_id=header["task_id"],
-        seed=header["seed"],
-        settings=RunSettings.model_validate(header["settings"]),
-        schema=schema,
-        usage=header["usage"],
-        table=schema.to_frame(rows),
-        rejects=rejects,
-        turns=turns,
-    )
+    usage = total_usage([json.loads(used) for used, _ in spent])
+    costs = [cost for _, cost in spent]
+    return RunRecord(facts, rows, rejects, turns, usage, None if None in costs else sum(costs), len(spent))
 
 
-def _turn_values(turns: Sequence[Any]) -> list[tuple[Any, ...]]:
-    return [(turn.round, turn.iteration, str(turn.slot), turn.answer.text, turn.critique) for turn in turns]
+def total_usage(parts: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    """The sum of usages by LM.
+
+    >>> total_usage([{"a": {"calls": 1}}, {"a": {"calls": 2}, "b": {"calls": 1}}])
+    {'a': {'calls': 3}, 'b': {'calls': 1}}
+    """
+    total: dict[str, dict[str, int]] = {}
+    for part in parts:
+        for name, used in part.items():
+            sums = total.setdefault(name, {})
+            for what, number in used.items():
+                sums[what] = sums.get(what, 0) + number
+    return total
+
+
+def _all(database: sqlite3.Connection, table: str, columns: str) -> list[tuple[Any, ...]]:
+    return database.execute(f"SELECT {columns} FROM {table} ORDER BY number").fetchall()
+
+
+def _turn(turn: Any) -> tuple[Any, ...]:
+    return turn.round, turn.iteration, str(turn.slot), turn.answer.text, turn.critique, turn.score
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> RunError | OutputError:
+    if isinstance(error, sqlite3.OperationalError):
+        return OutputError(f"the run {path} cannot be written: {error}; what it holds is intact, and it can be resumed")
+    return RunError(f"{path} is no recorded run: {error}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import dspy
@@ -12,7 +15,7 @@ import pandas as pd
 from tagal_dspy.conditions import Condition, known_slots, quotas_for
 from tagal_dspy.engines import is_local, make_lm
 from tagal_dspy.errors import DataError, SettingsError
-from tagal_dspy.modules import METHODS, Progress, TagalLoop, Wanted
+from tagal_dspy.modules import METHODS, Ledger, Progress, TagalLoop, Wanted
 from tagal_dspy.rules import Rules
 from tagal_dspy.schema import SchemaOverrides
 from tagal_dspy.settings import RunSettings, run_settings
@@ -108,6 +111,7 @@ class TagalSynthesizer:
         where: str | None = None,
         rows_per: Mapping[str, int] | None = None,
         balance: bool = False,
+        ledger: Ledger | None = None,
     ) -> Frames:
         """Write exactly `n_rows` rows, in the form `fit` was given.
 
@@ -117,9 +121,11 @@ class TagalSynthesizer:
             where: what every row meets, e.g. `"age >= 30 and income == '>50K'"`.
             rows_per: exactly so many rows of these classes, none of the others; or of conditions such as `age >= 60`.
             balance: as many rows of each class.
+            ledger: records the run, so that it can be resumed, and holds it to a budget.
 
         Raises:
-            NotEnoughRowsError: the bounded draws gave fewer; what was accepted is in its `prediction`.
+            NotEnoughRowsError: the bounded draws or the budget gave fewer; what was accepted is in its `prediction`.
+            RunError: the record is of another run.
             ConditionError, RuleError, SettingsError: what is asked for cannot be had; no LM was called.
         """
         schema = self._fitted().schema
@@ -131,15 +137,21 @@ class TagalSynthesizer:
             if slot.condition is not None:
                 slot.condition.check(self.task_)
         n_rows = n_rows if n_rows is not None else sum((quotas or {}).values())
-        self.prediction_ = self._run(n_rows, Wanted(condition, self._rules, quotas), on_progress)
+        self.prediction_ = self._run(n_rows, Wanted(condition, self._rules, quotas), on_progress, ledger)
         return self._in_form(self.prediction_.table)
 
-    def sample_remaining(self, partial: pd.DataFrame, on_progress: Callable[[Progress], None] | None = None) -> Frames:
+    def sample_remaining(
+        self,
+        partial: pd.DataFrame,
+        on_progress: Callable[[Progress], None] | None = None,
+        ledger: Ledger | None = None,
+    ) -> Frames:
         """Complete partial rows: cells that are given stay, the others are written.
 
         Args:
             partial: some of the columns of the table; its missing cells are written too.
             on_progress: called after each committed round.
+            ledger: see `sample`.
 
         Returns:
             As many rows in the same order, in the form `fit` was given.
@@ -149,7 +161,7 @@ class TagalSynthesizer:
             NotEnoughRowsError: see `sample`.
         """
         slots = known_slots(partial, self._fitted().schema)
-        self.prediction_ = self._run(len(slots), Wanted(None, self._rules, Counter(slots)), on_progress)
+        self.prediction_ = self._run(len(slots), Wanted(None, self._rules, Counter(slots)), on_progress, ledger)
         left = {slot: iter(rows) for slot, rows in self.prediction_.by_slot.items()}
         return self._in_form(self.task_.schema.to_frame([next(left[slot]) for slot in slots]))
 
@@ -158,9 +170,40 @@ class TagalSynthesizer:
             raise SettingsError("this synthesizer has seen no table yet; call fit first")
         return self.task_
 
-    def _run(self, n_rows: int, wanted: Wanted, on_progress: Callable[[Progress], None] | None) -> dspy.Prediction:
+    def _run(
+        self,
+        n_rows: int,
+        wanted: Wanted,
+        on_progress: Callable[[Progress], None] | None,
+        ledger: Ledger | None,
+    ) -> dspy.Prediction:
+        store = ledger.store if ledger is not None else None
+        if store is not None:
+            store.begin(self._fingerprint(n_rows, wanted))
+            store.note("schema", self.task_.schema.to_dict())
         with dspy.context(lm=self._lm, trace=None):
-            return self.program_(task=self.task_, n_rows=n_rows, seed=self.seed, on_progress=on_progress, wanted=wanted)
+            prediction = self.program_(
+                task=self.task_, n_rows=n_rows, seed=self.seed, on_progress=on_progress, wanted=wanted, ledger=ledger
+            )
+        if store is not None:
+            store.note("status", "finished")
+        return prediction
+
+    def _fingerprint(self, n_rows: int, wanted: Wanted) -> dict[str, Any]:
+        """All that decides which table comes out, but for what the language models answer."""
+        state = self.program_.dump_state()
+        settings = state.pop("settings")
+        lms = {name: (part.lm or self._lm).model for name, part in self.program_.named_predictors()}
+        return {
+            "version": version("tagal-dspy"),
+            "table": self.task_.id,
+            "seed": self.seed,
+            "rows": n_rows,
+            "wanted": wanted.texts,
+            "models": lms,
+            "prompts": hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:16],
+            **settings,
+        }
 
     def _in_form(self, table: pd.DataFrame) -> Frames:
         return table if self._table_name is None else {self._table_name: table}

@@ -14,7 +14,7 @@ from tables import mixed_frame
 
 from tagal_dspy.codecs import make_codec
 from tagal_dspy.modules import SynthLoop
-from tagal_dspy.runs import load_run, save_run
+from tagal_dspy.runs import RunStore, load_run
 from tagal_dspy.schema import SchemaOverrides, TableSchema
 from tagal_dspy.settings import CodecName, run_settings
 from tagal_dspy.task import TableTask
@@ -105,10 +105,9 @@ def test_draws_by_class_of_every_kind() -> None:
 def test_recorded_run_reads_back_with_the_same_ids(tmp_path: Any) -> None:
     task = TableTask(mixed_frame(), target="class")
     prediction = generated(task)
-    settings = run_settings("grounded")
-    save_run(
-        tmp_path / "run.sqlite", task_id=task.id, seed=0, settings=settings, schema=task.schema, prediction=prediction
-    )
+    with RunStore(tmp_path / "run.sqlite") as store:
+        store.note("schema", task.schema.to_dict())
+        store.commit(task.schema.to_rows(prediction.table), prediction.rejects, prediction.turns)
     pd.testing.assert_frame_equal(load_run(tmp_path / "run.sqlite").table, prediction.table)
 
 

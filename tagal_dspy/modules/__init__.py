@@ -2,6 +2,7 @@
 
 from tagal_dspy.modules.critics import CRITICS, Critic, EyeCritic, GroundedCritic, HumanCritic, MeasuredCritic
 from tagal_dspy.modules.generator import RowGenerator
+from tagal_dspy.modules.ledger import Ledger
 from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.prompt_refine import PromptRefine, TurnSummarizer
 from tagal_dspy.modules.reduced_loop import ReducedLoop
@@ -17,6 +18,7 @@ __all__ = [
     "EyeCritic",
     "GroundedCritic",
     "HumanCritic",
+    "Ledger",
     "MeasuredCritic",
     "Progress",
     "PromptRefine",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import dspy
+from dspy.utils.callback import BaseCallback
 
 from tagal_dspy.errors import BudgetError
-from tagal_dspy.schema import Reject, Row
+from tagal_dspy.runs import Recorded, RunStore, total_usage
 from tagal_dspy.settings import Budget
 
 Usage = dict[str, dict[str, int]]
@@ -45,43 +48,17 @@ class Call(NamedTuple):
     key: str
 
 
-class Recorded(NamedTuple):
-    """A call as it is recorded: what came back, and what it took."""
-
-    answer: dict[str, Any]
-    usage: Usage
-    cost: float | None
-
-
-class Journal(Protocol):
-    """Where calls and accepted rows are recorded; the record of a run (`tagal_dspy.runs`) is one."""
-
-    def find(self, key: str) -> Recorded | None:
-        """The call of that key, if it is recorded."""
-        ...
-
-    def add(self, key: str, role: str, recorded: Recorded) -> None:
-        """Record a call, before anything is made of it."""
-        ...
-
-    def commit(self, rows: Sequence[Row], rejects: Sequence[Reject], turns: Sequence[Any]) -> None:
-        """Record what a round brought, all so far."""
-        ...
-
-
 class Ledger:
     """Makes the calls of one run.
 
     Args:
-        journal: where calls are recorded, and found again when the run is resumed; None records nothing.
+        store: where calls are recorded, and found again when the run is resumed; None records nothing.
         budget: what the run may take, recorded calls included.
         price: what a call costs.
     """
 
-    def __init__(
-        self, journal: Journal | None = None, budget: Budget | None = None, price: Price | None = None
-    ) -> None:
-        self.journal = journal
+    def __init__(self, store: RunStore | None = None, budget: Budget | None = None, price: Price | None = None) -> None:
+        self.store = store
         self.usage: Usage = {}
         self.cost: float | None = 0.0
         self._budget = budget or Budget()
@@ -93,9 +70,9 @@ class Ledger:
         recorded = self._found(call)
         if recorded is not None:
             return call.module.restored(recorded.answer, call.inputs)
-        with dspy.track_usage() as tracker:
+        with _watched() as watch:
             said = call.module(**call.inputs)
-        self._add(call, said, tracker)
+        self._add(call, said, watch)
         return said
 
     async def aperform(self, call: Call) -> dspy.Prediction:
@@ -103,34 +80,31 @@ class Ledger:
         recorded = self._found(call)
         if recorded is not None:
             return call.module.restored(recorded.answer, call.inputs)
-        with dspy.track_usage() as tracker:
+        with _watched() as watch:
             said = await call.module.acall(**call.inputs)
-        self._add(call, said, tracker)
+        self._add(call, said, watch)
         return said
 
     def _found(self, call: Call) -> Recorded | None:
-        recorded = self.journal.find(call.key) if self.journal is not None else None
+        recorded = self.store.find(call.key) if self.store is not None else None
         if recorded is None:
             self._check()
         else:
             self._count(recorded)
         return recorded
 
-    def _add(self, call: Call, said: dspy.Prediction, tracker: Any) -> None:
-        usage = _usage(tracker)
+    def _add(self, call: Call, said: dspy.Prediction, watch: _Watch) -> None:
+        usage = watch.usage
         costs = [self._price(name, used["prompt_tokens"], used["completion_tokens"]) for name, used in usage.items()]
         cost = None if None in costs else sum(each for each in costs if each is not None)
-        recorded = Recorded(call.module.dumped(said), usage, cost)
+        recorded = Recorded(call.module.dumped(said), usage, cost, watch.prompt)
         self._count(recorded)
-        if self.journal is not None:
-            self.journal.add(call.key, type(call.module).__name__, recorded)
+        if self.store is not None:
+            self.store.add(call.key, type(call.module).__name__, recorded)
 
     def _count(self, recorded: Recorded) -> None:
         with self._lock:
-            for name, used in recorded.usage.items():
-                total = self.usage.setdefault(name, dict.fromkeys(used, 0))
-                for what, number in used.items():
-                    total[what] += number
+            self.usage = total_usage([self.usage, recorded.usage])
             self.cost = None if self.cost is None or recorded.cost is None else self.cost + recorded.cost
 
     def _check(self) -> None:
@@ -151,9 +125,32 @@ class Ledger:
             raise BudgetError(f"the budget of {self._budget.max_cost:g} is used up ({cost:.4f})")
 
 
-def _usage(tracker: Any) -> Usage:
-    usage = {}
-    for name, entries in tracker.usage_data.items():
-        tokens = {key: sum(entry.get(key) or 0 for entry in entries) for key in ("prompt_tokens", "completion_tokens")}
-        usage[name] = {"calls": len(entries), **tokens}
-    return usage
+class _Watch(BaseCallback):  # type: ignore[misc]
+    """Sees what one call asks of LMs, and what that takes."""
+
+    def __init__(self) -> None:
+        self.prompt = ""
+        self.tracker: Any = None
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        """Keep the hash of the messages."""
+        self.prompt = hashlib.sha256(repr(inputs.get("messages") or inputs).encode()).hexdigest()[:16]
+
+    @property
+    def usage(self) -> Usage:
+        """Calls and tokens by LM."""
+        usage = {}
+        for name, entries in self.tracker.usage_data.items():
+            counts = {what: sum(entry.get(what) or 0 for entry in entries) for what in _TOKENS}
+            usage[name] = {"calls": len(entries), **counts}
+        return usage
+
+
+_TOKENS = ("prompt_tokens", "completion_tokens")
+
+
+@contextmanager
+def _watched() -> Iterator[_Watch]:
+    watch = _Watch()
+    with dspy.context(callbacks=[*dspy.settings.callbacks, watch]), dspy.track_usage() as watch.tracker:
+        yield watch

@@ -241,8 +241,8 @@ class Run:
             rows, noisy = self._curator.curated(rows)
             self.acceptance.rejects += noisy
         self.n_failed = 0 if self.acceptance.offer(rows) else self.n_failed + 1
-        if self.ledger.journal is not None:
-            self.ledger.journal.commit(self.acceptance.rows, self.acceptance.rejects, self.turns)
+        if self.ledger.store is not None:
+            self.ledger.store.commit(self.acceptance.rows, self.acceptance.rejects, self.turns)
         self._paused = self.n_failed > 0 and self.n_failed % self.loop.pause_after == 0
         if self._on_progress is not None:
             counts, usage = self.acceptance.reject_counts(), copy.deepcopy(self.ledger.usage)

@@ -25,6 +25,13 @@ class Wanted:
     rules: Rules | None = None
     quotas: Mapping[Slot, int] | None = None
 
+    @property
+    def texts(self) -> list[str]:
+        """All of it in words; equal wishes have equal words."""
+        condition = [self.condition.text] if self.condition else []
+        quotas = [f"{n} of {slot}" for slot, n in (self.quotas or {}).items()]
+        return [*condition, *(self.rules.texts if self.rules else ()), *quotas]
+
     def narrowed(self, slot: Slot) -> Slot:
         """A slot with the condition that every row meets."""
         return Slot(slot.label, slot.condition or self.condition)
