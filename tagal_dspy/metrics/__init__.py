@@ -4,6 +4,7 @@ from tagal_dspy.metrics.baselines import BASELINES, baseline
 from tagal_dspy.metrics.calibration import Anchors, Score, anchors, calibrate, calibrated
 from tagal_dspy.metrics.combined import Evaluation, TableMetric
 from tagal_dspy.metrics.comparison import Comparison, compare
+from tagal_dspy.metrics.contamination import Contamination, Recall, contamination
 from tagal_dspy.metrics.diversity import Diversity, Rate, diversity
 from tagal_dspy.metrics.fidelity import (
     Neighbourhoods,
@@ -26,6 +27,7 @@ __all__ = [
     "MODELS",
     "Anchors",
     "Comparison",
+    "Contamination",
     "Diversity",
     "Evaluation",
     "Learning",
@@ -36,6 +38,7 @@ __all__ = [
     "Privacy",
     "Quality",
     "Rate",
+    "Recall",
     "Score",
     "Supports",
     "TableMetric",
@@ -47,6 +50,7 @@ __all__ = [
     "calibrated",
     "combined",
     "compare",
+    "contamination",
     "detection",
     "diversity",
     "paper_protocol",

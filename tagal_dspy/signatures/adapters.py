@@ -8,10 +8,14 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from tagal_dspy.signatures.generation import GenerateRows
+from tagal_dspy.signatures.recall import RecallRows
 from tagal_dspy.signatures.types import Table
 
 
 _STRING_NOTE = '        # note: the value you produce must adhere to the JSON schema: {"type": "string"}'
+_UNSAID = (GenerateRows.instructions, RecallRows.instructions)
+"""A model that only continues text does what these ask without being told."""
+
 _TABLE_NOTE = " (must be formatted as a valid Python Table)"
 
 
@@ -45,7 +49,7 @@ class ContinuationAdapter(dspy.Adapter):  # type: ignore[misc]
     """One text that ends where the model should go on: for a table, right after the examples.
 
     A base model takes no orders, but continues a table well, and the time it takes grows with the prompt. So the card
-    and the instructions as they stand in `GenerateRows` are left out where rows follow; optimised instructions, a
+    and the instructions as the library ships them are left out where rows follow; optimised instructions, a
     critique, a refined prompt are put before the rows. Earlier turns count with what they said last about each field.
     """
 
@@ -63,7 +67,7 @@ class ContinuationAdapter(dspy.Adapter):  # type: ignore[misc]
             given.pop("card", None)
         texts = [f"{_label(name)}: {value}" for name, value in given.items() if isinstance(value, str)]
         tables = [str(value) for value in given.values() if isinstance(value, Table)]
-        opening = [] if signature.instructions == GenerateRows.instructions else [signature.instructions]
+        opening = [] if signature.instructions in _UNSAID else [signature.instructions]
         start = [] if rows_follow else [f"{_label(next(iter(signature.output_fields)))}:"]
         prompt = "\n\n".join(part.strip("\n") for part in [*opening, *texts, *tables, *start])
         return [{"role": "user", "content": prompt + "\n" if rows_follow else prompt}]

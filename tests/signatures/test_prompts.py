@@ -12,6 +12,8 @@ from tagal_dspy.signatures import (
     CritiquePoint,
     CritiqueRows,
     GenerateRows,
+    RecallRows,
+    RecallValue,
     SummarizeTurns,
     conversation_text,
     critique_text,
@@ -19,7 +21,7 @@ from tagal_dspy.signatures import (
     with_few_shots_below,
 )
 
-every_signature = pytest.mark.parametrize("signature", [GenerateRows, CritiqueRows, SummarizeTurns])
+every_signature = pytest.mark.parametrize("signature", [GenerateRows, CritiqueRows, SummarizeTurns, RecallRows, RecallValue])
 
 
 @every_signature
