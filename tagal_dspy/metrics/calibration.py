@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,8 +27,9 @@ Tables measured by the same object are resampled alike, so that what they share 
 MIN_GAP = 0.01
 """Where real rows are hardly better than marginals, a smaller difference would blow noise up to a score."""
 
-_N_DRAWS = 1000
-_TAILS = (0.025, 0.975)
+_TINY = 1e-30
+_REACHES = np.geomspace(1e-3, 10.0, 400)
+"""How far from a score its interval is looked for, in gaps between floor and ceiling."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Score:
         floor: the same for independent marginals, mean over the replicates.
         ceiling: the same for real rows, mean over the replicates.
         calibrated: 0 at the floor, 1 at the ceiling; may lie outside.
-        low: lower end of the 95 % interval of `calibrated`.
+        low: lower end of the 95 % interval of `calibrated`, see there.
         high: its upper end.
     """
 
@@ -89,53 +91,69 @@ def anchors(measure: Measure, *, train: pd.DataFrame, n_rows: int, n_replicates:
     return Anchors(np.array(floors), np.array(ceilings), n_rows / len(train))
 
 
-def calibrated(draws: Matrix, between: Anchors, *, seed: int = 0) -> Score:
+def calibrated(draws: Matrix, between: Anchors) -> Score:
     """The score of a table's draws between floor and ceiling.
 
-    The interval covers the resampled test rows and classifier seeds (taken alike for the table, the floor and the
-    ceiling), the few replicates and real rows that floor and ceiling are known from, and that another table of the
-    same generator would have come out otherwise: as differently as the replicates do.
+    The interval is for the expected score of the table's generator, over splits of the real table: 0 for marginals of
+    the training rows, 1 for fresh real rows. It holds every score that a test at 5 % does not refute. What may be off:
+    test rows and classifier seeds (resampled alike for table, floor and ceiling), the few replicates and real rows
+    that floor and ceiling are known from, and the table itself, which could have come out otherwise: as differently as
+    tables of its score do, whose variance lies between those of the floor's and the ceiling's. It is cut at 10 gaps
+    from the score, which says that there is hardly a gap.
 
     >>> between = Anchors(floor=np.array([[0.4], [0.6]]), ceiling=np.array([[0.9], [0.9]]), pool_share=0.1)
     >>> round(calibrated(np.array([0.7]), between).calibrated, 3)
     0.5
     """
     floor, ceiling = between.floor.mean(axis=0), between.ceiling.mean(axis=0)
-    value = float(_between(draws[:1], floor[:1], ceiling[:1])[0])
-    rng = np.random.default_rng(seed)
-    chosen = rng.integers(1, len(draws), _N_DRAWS) if len(draws) > 1 else np.zeros(_N_DRAWS, dtype=int)
-    spreads = _spreads(between)
-    n_replicates = len(between.floor)
-    # A standard deviation from so few replicates is itself uncertain: this makes normal draws Student's.
-    unsure = np.sqrt((n_replicates - 1) / rng.chisquare(n_replicates - 1, (2, _N_DRAWS)))
-    table, floors, ceilings = rng.normal(size=(3, _N_DRAWS))
-    like_real = (rng.random(_N_DRAWS) < np.clip(value, 0.0, 1.0)).astype(int)
-    # The means are off by the number of replicates, and by the luck of the real rows that all of them share.
-    of_mean = np.sqrt(1 / n_replicates + between.pool_share)
-    drawn = _between(
-        draws[chosen] + table * (unsure.T * spreads)[np.arange(_N_DRAWS), like_real],
-        floor[chosen] + floors * unsure[0] * spreads[0] * of_mean,
-        ceiling[chosen] + ceilings * unsure[1] * spreads[1] * of_mean,
+    gap = float(ceiling[0] - floor[0])
+    upwards = 1.0 if gap >= 0 else -1.0
+    scale = upwards * max(upwards * gap, MIN_GAP)
+    offsets = np.stack([draws - floor, ceiling - floor + (scale - gap)])
+    value = float(offsets[0, 0] / scale)
+    low, high = (
+        value + sign * _REACHES[_first(_refuted(value + sign * _REACHES, offsets, between))] for sign in (-1, 1)
     )
-    low, high = np.quantile(drawn, _TAILS)
-    return Score(
-        float(draws[0]), float(floor[0]), float(ceiling[0]), value, float(min(low, value)), float(max(high, value))
-    )
+    return Score(float(draws[0]), float(floor[0]), float(ceiling[0]), value, float(low), float(high))
 
 
-def _spreads(between: Anchors) -> Matrix:
-    """Standard deviations of floor and ceiling tables of one program."""
-    spreads = np.array([each[:, 0].std(ddof=1) for each in (between.floor, between.ceiling)])
+def _refuted(scores: Matrix, offsets: Matrix, between: Anchors) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which scores are too far from what was measured, by Student's t with Welch's degrees of freedom.
+
+    Args:
+        scores: to test.
+        offsets: of the table and of the ceiling from the floor, as measured and resampled.
+        between: floor and ceiling.
+    """
+    from scipy.stats import t
+
+    n_replicates, share = len(between.floor), between.pool_share
+    of_floor, of_ceiling = _variance(between.floor), _variance(between.ceiling)
     # Tables drawn without putting back share rows, and differ less than new rows would.
-    spreads[1] /= np.sqrt(max(0.2, 1 - between.pool_share))
-    return spreads
+    of_ceiling /= max(0.2, 1 - share) if share <= 1 else 1.0
+    weight = np.clip(scores, 0.0, 1.0)
+    # Each with its part in the table, and in a mean that is off by the number of replicates; that of the ceiling also
+    # by the luck of the real rows that all its replicates share.
+    floors = of_floor * (1 - weight + (1 - scores) ** 2 / n_replicates)
+    ceilings = of_ceiling * (weight + scores**2 * (1 / n_replicates + share))
+    away = offsets[0][:, None] - scores * offsets[1][:, None]
+    resampled = away[1:].var(axis=0) if len(away) > 1 else np.zeros_like(scores)
+    variance = np.maximum(floors + ceilings + resampled, _TINY)
+    freedom = (n_replicates - 1) * variance**2 / np.maximum(floors**2 + ceilings**2, _TINY**2)
+    return np.asarray(np.abs(away[0]) > t.ppf(0.975, freedom) * np.sqrt(variance))
 
 
-def _between(values: Matrix, floor: Matrix, ceiling: Matrix) -> Matrix:
-    gap = ceiling - floor
-    # The first entry is the measured one: it says which way is up, also for measures where lower is better.
-    upwards = np.sign(gap.mean()) or 1.0
-    return np.asarray((values - floor) / (upwards * np.maximum(upwards * gap, MIN_GAP)))
+def _variance(values: Matrix) -> float:
+    """Variance between tables that resampled test rows do not bring about: that part is in the resamples already."""
+    between = float(values[:, 0].var(ddof=1))
+    if values.shape[1] == 1:
+        return between
+    own = (values[:, 1:] - values[:, 1:].mean(axis=0)).var(axis=1).mean() * len(values) / (len(values) - 1)
+    return max(0.0, between - float(own))
+
+
+def _first(refuted: np.ndarray[Any, np.dtype[np.bool_]]) -> int:
+    return int(np.argmax(refuted)) if refuted.any() else len(refuted) - 1
 
 
 def calibrate(
@@ -156,4 +174,4 @@ def calibrate(
         seed: of all that is random here.
     """
     between = anchors(measure, train=train, n_rows=len(synthetic), n_replicates=n_replicates, seed=seed)
-    return calibrated(measure(synthetic), between, seed=seed)
+    return calibrated(measure(synthetic), between)

@@ -16,12 +16,13 @@ import pandas as pd
 from tagal_dspy.errors import DataError, SettingsError
 from tagal_dspy.metrics.calibration import Anchors, Score, anchors, calibrated
 from tagal_dspy.metrics.comparison import Comparison, compare
-from tagal_dspy.metrics.diversity import Diversity, diversity
+from tagal_dspy.metrics.diversity import Diversity, diversity_of
 from tagal_dspy.metrics.feedback import feedback
-from tagal_dspy.metrics.fidelity import Quality, quality, validity
-from tagal_dspy.metrics.privacy import Privacy, excess, privacy
-from tagal_dspy.metrics.tables import Matrix, ready
+from tagal_dspy.metrics.fidelity import Quality, quality_of, validity_of
+from tagal_dspy.metrics.privacy import Privacy, Rows, excess, privacy_of
+from tagal_dspy.metrics.tables import Encoder, Matrix, in_canonical_order, ready
 from tagal_dspy.metrics.utility import Learning, Trial, Utility
+from tagal_dspy.schema import Row
 from tagal_dspy.task import TableTask
 
 __all__ = ["PARTS", "Comparison", "Evaluation", "TableMetric", "compare"]
@@ -131,22 +132,22 @@ class TableMetric:
         except DataError as error:
             return Evaluation(WORST, dict.fromkeys(self._objectives(task), WORST), problem=str(error))
         n_rows = max(len(rows), n_rows or 0)
-        texts = hash(frozenset(Counter(task.schema.to_rows(table)).items()))  # texts of one length are ready alike
-        key = ("table", task.id, n_rows, _digest(rows), texts)
-        evaluation: Evaluation = self._memo.get(key, lambda: self._evaluate(task, table, rows, n_rows))
+        texts = Counter(task.schema.to_rows(table))
+        # Texts of one length are ready alike, so that the digest alone would not tell them apart.
+        key = ("table", task.id, n_rows, _digest(rows), hash(frozenset(texts.items())))
+        evaluation: Evaluation = self._memo.get(key, lambda: self._evaluate(task, rows, texts, n_rows))
         return evaluation
 
-    def _evaluate(self, task: TableTask, table: pd.DataFrame, rows: pd.DataFrame, n_rows: int) -> Evaluation:
-        judges = self._memo.get(("judges", task.id), lambda: _Judges(task, self.learning))
+    def _evaluate(self, task: TableTask, rows: pd.DataFrame, texts: Counter[Row], n_rows: int) -> Evaluation:
+        judges: _Judges = self._memo.get(("judges", task.id), lambda: _Judges(task, self.learning))
         between: dict[str, Anchors] = self._memo.get(("anchors", task.id, n_rows), lambda: self._anchors(task, n_rows))
         utility, found = judges.utility(rows), judges.quality(rows)
         draws = {"fidelity": np.array([found.score])}
         if utility is not None:
             draws["utility"] = np.array([utility.value, *utility.draws])
-        scores = {name: calibrated(each, between[name], seed=self.seed) for name, each in draws.items()}
-        valid = validity(real=judges.real, synthetic=rows, schema=task.schema)
-        varied = diversity(real=task.train, synthetic=table, schema=task.schema)
-        private = privacy(synthetic=table, train=task.train, holdout=task.validation, schema=task.schema)
+        scores = {name: calibrated(each, between[name]) for name, each in draws.items()}
+        valid = validity_of(judges.known, rows, task.schema)
+        varied, private = judges.diversity(rows, texts), judges.privacy(rows, texts)
         objectives = {name: softened(score.calibrated) for name, score in scores.items()} | {
             "diversity": _diversity_score(varied, len(rows)),
             "privacy": private.score,
@@ -169,15 +170,14 @@ class TableMetric:
         return max(WORST, mean - (1 - objectives["validity"]) - (1 - objectives["collisions"]))
 
     def _anchors(self, task: TableTask, n_rows: int) -> dict[str, Anchors]:
-        judges = self._memo.get(("judges", task.id), lambda: _Judges(task, self.learning))
-        (train,) = ready(task.schema, train=task.train)
+        judges: _Judges = self._memo.get(("judges", task.id), lambda: _Judges(task, self.learning))
         measures: dict[str, Callable[[pd.DataFrame], Matrix]] = {
-            "fidelity": lambda table: np.array([judges.quality(table).score])
+            "fidelity": lambda table: np.array([judges.quality(in_canonical_order(table)).score])
         }
         if task.schema.target is not None:
             measures["utility"] = judges.utility_draws
         return {
-            name: anchors(measure, train=train, n_rows=n_rows, n_replicates=self.n_replicates, seed=self.seed)
+            name: anchors(measure, train=judges.train, n_rows=n_rows, n_replicates=self.n_replicates, seed=self.seed)
             for name, measure in measures.items()
         }
 
@@ -193,23 +193,33 @@ class TableMetric:
 
 
 class _Judges:
-    """What utility and fidelity of a task are measured with; holds training and validation rows only."""
+    """What ready tables of a task are measured with; holds training and validation rows only."""
 
     def __init__(self, task: TableTask, learning: Learning) -> None:
         self._schema = task.schema
-        (self._validation,) = ready(task.schema, validation=task.validation)
-        self.real = pd.concat([task.train, task.validation], ignore_index=True)
+        self.train, self._validation = ready(task.schema, train=task.train, validation=task.validation)
+        self.known = pd.concat([self.train, self._validation], ignore_index=True)
         self._trial = Trial(task.schema, self._validation, learning) if task.schema.target is not None else None
+        self._encoder = Encoder(task.schema, self.train)
+        self._used = Rows(self._encoder(self.train), Counter(task.train_rows))
+        unused = Counter(task.schema.to_rows(task.validation))
+        self._unused = Rows(self._encoder(self._validation), unused)
 
     def utility(self, table: pd.DataFrame) -> Utility | None:
-        return None if self._trial is None else self._trial.score(ready(self._schema, table=table)[0])
+        return None if self._trial is None else self._trial.score(table)
 
     def utility_draws(self, table: pd.DataFrame) -> Matrix:
-        found = self.utility(table)
+        found = self.utility(in_canonical_order(table))
         return np.array([]) if found is None else np.array([found.value, *found.draws])
 
     def quality(self, table: pd.DataFrame) -> Quality:
-        return quality(real=self._validation, synthetic=table, schema=self._schema)
+        return quality_of(self._validation, table, self._schema)
+
+    def diversity(self, table: pd.DataFrame, texts: Counter[Row]) -> Diversity:
+        return diversity_of(self._used.texts, texts, self.train, table, self._schema)
+
+    def privacy(self, table: pd.DataFrame, texts: Counter[Row]) -> Privacy:
+        return privacy_of(Rows(self._encoder(table), texts), self._used, self._unused)
 
 
 class _Memo:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tagal_dspy.metrics.tables import ready
-from tagal_dspy.schema import CategoricalColumn, TableSchema
+from tagal_dspy.schema import CategoricalColumn, Row, TableSchema
 
 
 class Rate(NamedTuple):
@@ -61,6 +61,13 @@ def diversity(*, real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchem
     frames = (real, synthetic)
     real, synthetic = ready(schema, real=real, synthetic=synthetic, min_rows=1)
     known, made = (Counter(schema.to_rows(frame)) for frame in frames)
+    return diversity_of(known, made, real, synthetic, schema)
+
+
+def diversity_of(
+    known: Counter[Row], made: Counter[Row], real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema
+) -> Diversity:
+    """See `diversity`: canonical rows of both tables, and the same ready."""
     n_real, n_made = len(real), len(synthetic)
     n_sample = min(n_real, n_made)
     repeated = sum(count for count in known.values() if count > 1) / n_real

@@ -59,9 +59,14 @@ def quality(*, real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema)
 
     Source: SDMetrics `QualityReport`, with its thresholds for related pairs.
     """
+    real, synthetic = ready(schema, real=real, synthetic=synthetic)
+    return quality_of(real, synthetic, schema)
+
+
+def quality_of(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema) -> Quality:
+    """See `quality`; the frames are ready."""
     from sdmetrics.reports import QualityReport
 
-    real, synthetic = ready(schema, real=real, synthetic=synthetic)
     report = QualityReport()
     with quiet():
         _generate(report, real, synthetic, schema)
@@ -101,9 +106,14 @@ def validity(*, real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema
 
     Range [0, 1], higher is better; see `quality` for arguments and errors. Source: SDMetrics `DiagnosticReport`.
     """
+    real, synthetic = ready(schema, real=real, synthetic=synthetic)
+    return validity_of(real, synthetic, schema)
+
+
+def validity_of(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema) -> dict[str, float]:
+    """See `validity`; the frames are ready."""
     from sdmetrics.reports import DiagnosticReport
 
-    real, synthetic = ready(schema, real=real, synthetic=synthetic)
     report = DiagnosticReport()
     with quiet():
         _generate(report, real, synthetic, schema)

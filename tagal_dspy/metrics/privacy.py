@@ -91,13 +91,34 @@ def privacy(
     frames = {"synthetic": synthetic, "train": train, **others}
     typed = dict(zip(frames, ready(schema, min_rows=1, **frames), strict=True))
     encoder = Encoder(schema, typed["train"])
-    references = {name: _Rows(encoder(typed[name]), Counter(schema.to_rows(frame))) for name, frame in frames.items()}
-    made, known = references["synthetic"], references["train"]
+    rows = {name: Rows(encoder(typed[name]), Counter(schema.to_rows(frame))) for name, frame in frames.items()}
+    return privacy_of(rows["synthetic"], rows["train"], rows.get("holdout"), rows.get("few_shots"))
+
+
+class Rows(NamedTuple):
+    """Rows as `privacy_of` compares them.
+
+    Attributes:
+        features: after an `Encoder` that is fitted to the training rows.
+        texts: the canonical rows, and how often each occurs.
+    """
+
+    features: Matrix
+    texts: Counter[Row]
+
+    @property
+    def n_rows(self) -> int:
+        """How many there are."""
+        return len(self.features)
+
+
+def privacy_of(made: Rows, known: Rows, unused: Rows | None = None, shown: Rows | None = None) -> Privacy:
+    """See `privacy`: synthetic, training, holdout and prompted rows."""
     distances = nearest(made.features, known.features, 2)
     to_train = _nearness(made, known, distances)
     own_copies = sum(count for count in known.texts.values() if count > 1) / known.n_rows
     worst = excess(to_train.copies, own_copies, made.n_rows)
-    unused, to_unused, closer, expected = references.get("holdout"), None, None, None
+    to_unused, closer, expected = None, None, None
     if unused is not None:
         to_holdout = nearest(made.features, unused.features, 2)
         to_unused = _nearness(made, unused, to_holdout)
@@ -107,7 +128,7 @@ def privacy(
         worst = max(worst, excess(closer, expected, made.n_rows))
     return Privacy(
         train=to_train,
-        few_shots=_against(made, references.get("few_shots")),
+        few_shots=None if shown is None else _nearness(made, shown, nearest(made.features, shown.features, 2)),
         holdout=to_unused,
         closer_to_train=closer,
         expected=expected,
@@ -127,22 +148,7 @@ def excess(share: float, expected: float, n_rows: int) -> float:
     return max(0.0, (share - limit) / (1 - limit)) if limit < 1 else 0.0
 
 
-class _Rows(NamedTuple):
-    features: Matrix
-    texts: Counter[Row]
-
-    @property
-    def n_rows(self) -> int:
-        return len(self.features)
-
-
-def _against(rows: _Rows | None, known: _Rows | None) -> Nearness | None:
-    if rows is None or known is None:
-        return None
-    return _nearness(rows, known, nearest(rows.features, known.features, 2))
-
-
-def _nearness(rows: _Rows, known: _Rows, distances: Matrix) -> Nearness:
+def _nearness(rows: Rows, known: Rows, distances: Matrix) -> Nearness:
     first, second = distances.T
     ratio = np.divide(first, second, out=np.ones_like(first), where=second > 0)
     return Nearness(

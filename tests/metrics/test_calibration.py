@@ -6,6 +6,7 @@ import pytest
 
 from tagal_dspy.errors import DataError
 from tagal_dspy.metrics import Anchors, anchors, calibrate, calibrated
+from tagal_dspy.metrics.baselines import marginals
 from tagal_dspy.metrics.tables import Matrix
 
 
@@ -80,6 +81,40 @@ def test_resampled_test_rows_widen_the_interval_unless_shared() -> None:
     together = np.concatenate([[0.7], 0.7 + noise])
     widths = [score.high - score.low for score in (calibrated(alone, between), calibrated(together, between))]
     assert widths[0] > 2 * widths[1]
+
+
+def learned(table: pd.DataFrame, x: Matrix, weights: Matrix) -> Matrix:
+    """How well the slope that a table shows predicts test rows, for all weightings of these."""
+    slope = np.polyfit(table["x"], table["y"], 1)[0]
+    errors = (x[:, 1] - slope * x[:, 0]) ** 2
+    return np.asarray(-(weights @ errors) / weights.sum(axis=1))
+
+
+@pytest.mark.parametrize(("kind", "truth"), [("real", 1.0), ("marginals", 0.0)])
+def test_test_rows_that_table_and_anchors_share_are_not_counted_twice(kind: str, truth: float) -> None:
+    n_covered = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        train, made, test = draw(300, rng), draw(40, rng), draw(40, rng).to_numpy()
+        weights = np.concatenate([np.ones((1, 40)), rng.multinomial(40, np.full(40, 1 / 40), 100)])
+        if kind == "marginals":
+            made = marginals(train, 40, rng)
+        score = calibrate(lambda t, x=test, w=weights: learned(t, x, w), synthetic=made, train=train, seed=seed)
+        n_covered += score.low <= truth <= score.high
+    assert 180 <= n_covered <= 198
+
+
+def test_lucky_table_of_marginals_is_not_called_better_than_marginals() -> None:
+    floors = np.array([[0.1], [0.3], [0.5], [0.7], [0.9]])
+    between = Anchors(floor=floors, ceiling=np.array([[0.9], [0.91], [0.9], [0.89], [0.9]]), pool_share=0.1)
+    score = calibrated(np.array([0.9]), between)
+    assert score.low < 0 < 1 < score.high < 1.2
+
+
+def test_no_gap_between_floor_and_ceiling_leaves_the_interval_wide() -> None:
+    noise = np.array([[0.5], [0.52], [0.48]])
+    score = calibrated(np.array([0.5]), Anchors(floor=noise, ceiling=noise, pool_share=0.1))
+    assert score.high - score.low > 10
 
 
 def test_too_few_of_anything_is_an_error() -> None:
