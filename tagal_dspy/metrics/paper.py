@@ -126,7 +126,7 @@ def _scores(name: str, rows: pd.DataFrame, test: pd.DataFrame, target: str) -> d
 
     positive = max(test[target].dropna().unique())
     rows, test = rows[rows[target].notna()], test[test[target].notna()]
-    encode = _encoder(rows, target)
+    encode = _encoder(rows, test, target)
     # As text, because a table read from a file may have 1.0 where the real one has 1.
     labels, truth = ((frame[target].map(category_text) == category_text(positive)).to_numpy() for frame in (rows, test))
     features = encode(rows)
@@ -142,17 +142,25 @@ def _scores(name: str, rows: pd.DataFrame, test: pd.DataFrame, target: str) -> d
     return {metric: (float(np.mean(values)), float(np.std(values))) for metric, values in found.items()}
 
 
-def _encoder(rows: pd.DataFrame, target: str) -> Callable[[pd.DataFrame], Matrix]:
+def _encoder(rows: pd.DataFrame, test: pd.DataFrame, target: str) -> Callable[[pd.DataFrame], Matrix]:
     from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
 
     names = [name for name in rows.columns if name != target and rows[name].notna().any()]
-    numbers = [name for name in names if pd.api.types.is_numeric_dtype(rows[name])]
+    # By the real table: a synthetic column of categories can look like numbers, where all of its rows do.
+    numbers = [name for name in names if pd.api.types.is_numeric_dtype(test[name])]
     others = [name for name in names if name not in numbers]
-    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(rows[others].astype(object))
+
+    def texts(frame: pd.DataFrame) -> Any:
+        cells = [[category_text(cell) if pd.notna(cell) else np.nan for cell in frame[name]] for name in others]
+        return np.array(cells, dtype=object).T
 
     def stacked(frame: pd.DataFrame) -> Any:
-        return np.hstack([frame[numbers].to_numpy(dtype=float), one_hot.transform(frame[others].astype(object))])
+        blocks = [pd.to_numeric(frame[name], errors="coerce").to_numpy(float, na_value=np.nan) for name in numbers]
+        return np.column_stack([*blocks, *([one_hot.transform(texts(frame))] if others else [])])
 
+    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    if others:
+        one_hot.fit(texts(rows))
     scaler = MinMaxScaler().fit(stacked(rows))
     return lambda frame: np.asarray(scaler.transform(stacked(frame)))
 
