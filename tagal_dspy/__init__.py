@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tagal_dspy.errors import NotEnoughRowsError, TagalError
     from tagal_dspy.metrics import TableMetric
     from tagal_dspy.modules import PromptRefine, ReducedLoop, RowGenerator, SynthLoop
+    from tagal_dspy.obfuscation import Obfuscated, obfuscated
     from tagal_dspy.optimizers import compile_program, generation_tasks
     from tagal_dspy.schema import SchemaOverrides, TableSchema
     from tagal_dspy.settings import RunSettings, run_settings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "NotEnoughRowsError": "errors",
+    "Obfuscated": "obfuscation",
     "PromptRefine": "modules",
     "ReducedLoop": "modules",
     "RowGenerator": "modules",
@@ -37,11 +39,13 @@ _HOMES = {
     "generation_tasks": "optimizers",
     "load_dataset": "datasets",
     "make_lm": "engines",
+    "obfuscated": "obfuscation",
     "run_settings": "settings",
 }
 
 __all__ = [
     "NotEnoughRowsError",
+    "Obfuscated",
     "PromptRefine",
     "ReducedLoop",
     "RowGenerator",
@@ -57,6 +61,7 @@ __all__ = [
     "generation_tasks",
     "load_dataset",
     "make_lm",
+    "obfuscated",
     "run_settings",
 ]
 
