@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tagal_dspy.settings import read_toml, run_settings
 
-CONFIGS = sorted((Path(__file__).parent.parent / "experiments" / "configs").glob("*.toml"))
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+CONFIGS = sorted((EXPERIMENTS / "configs").glob("*.toml"))
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
@@ -18,3 +22,27 @@ def test_every_run_of_a_config_has_settings_that_exist(config: Path) -> None:
     for run in plan["run"]:
         run_settings("grounded", "continuation", **run.get("settings", {}))
         assert {"table", "target", "rows"} <= run.keys()
+
+
+def run(script: str, out: Path, *, n_seeds: int) -> list[str]:
+    """What a command says of a small table."""
+    command = [sys.executable, EXPERIMENTS / f"{script}.py", "--tables", "penguins", "--seeds", str(n_seeds)]
+    found = subprocess.run([*command, "--out", out], capture_output=True, text=True, check=False)
+    assert not found.stderr
+    return found.stdout.splitlines()
+
+
+def test_coverage_is_told_from_a_line_for_each_simulation_and_lines_are_not_made_again(tmp_path: Path) -> None:
+    out = tmp_path / "coverage.csv"
+    said = run("coverage", out, n_seeds=1)
+    assert len([line for line in said if " of 1 intervals hold " in line]) == 4
+    first = pd.read_csv(out)
+    assert first[["table", "seed"]].to_numpy().tolist() == [["penguins", 0]]
+    out.write_text(first.assign(real_utility=0.123).to_csv(index=False))
+    assert any("utility is 0.12" in line for line in run("coverage", out, n_seeds=1))
+
+
+@pytest.mark.slow
+def test_sanity_holds_for_a_seed_of_a_small_table(tmp_path: Path) -> None:
+    said = run("sanity", tmp_path / "sanity.csv", n_seeds=1)
+    assert [line.split()[0] for line in said[1:]] == ["holds"] * 5

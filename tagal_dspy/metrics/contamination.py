@@ -45,7 +45,7 @@ class Recall:
 
     @property
     def remembered(self) -> bool:
-        """Whether the whole interval lies above the baseline."""
+        """Whether the whole interval lies above the baseline: by chance in one test of forty at most."""
         return self.low > self.baseline
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ class Contamination:
     """What a model remembers of a table.
 
     Attributes:
-        header: the rows that follow the first ones of the file.
+        header: the rows that follow the first ones of the file; one answer, so that its interval says little.
         rows: the next row, at random places of the file.
         feature: the value of one column, from the rest of the row.
     """
@@ -147,8 +147,11 @@ def _next_rows(names: Sequence[str], shown: Sequence[Cells], n_rows: int) -> lis
     from tagal_dspy.signatures import RecallRows, Table
 
     text = str(_asked(RecallRows, "rows", shown=Table.from_cells(names, shown), n_rows=n_rows))
-    lines = [tuple(cells) for cells in csv.reader(io.StringIO(text)) if cells and not cells[0].startswith("```")]
-    return [_plain(cells) for cells in lines if cells != tuple(names)][:n_rows]
+    try:
+        lines = [cells for cells in csv.reader(io.StringIO(text)) if cells and not cells[0].startswith("```")]
+    except csv.Error:
+        return []
+    return [_plain(cells) for cells in lines if cells != list(names)][:n_rows]
 
 
 def _value(names: Sequence[str], cells: Cells, which: int) -> Cells:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import dspy
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scripts import shop_frame, shop_rows
 
 from tagal_dspy.errors import DataError, EngineError
@@ -85,9 +87,11 @@ def test_row_that_is_shown_last_and_said_again_is_no_memory() -> None:
     assert not result.rows.remembered
 
 
-@pytest.mark.parametrize("text", ["", "I cannot know that.", "[[ ## other ## ]]\n1", '"'])
+@settings(max_examples=20)
+@given(st.sampled_from(["", "[[ ## other ## ]]\n1", '"', "\0", '"' + "x" * 200_000]) | st.text())
 def test_useless_answers_are_wrong_answers(text: str) -> None:
-    assert found(lambda asked: text).rows.n_exact == 0
+    result = found(lambda asked: text)
+    assert result.header.n_exact == result.rows.n_exact == result.feature.n_exact == 0
 
 
 def test_a_base_model_is_shown_the_table_alone() -> None:

@@ -1,0 +1,42 @@
+"""One line for every run of an experiment: those that stand in the file already are not made again."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+TARGETS = {"thyroid": "Recurred", "travel": "ChurnOrNot", "adult": "income"}
+
+
+def arguments(about: str, script: str, tables: list[str], n_seeds: int) -> Namespace:
+    parser = ArgumentParser(description=about)
+    parser.add_argument("--tables", nargs="+", default=tables, help="names or files; see tagal_dspy.load_dataset")
+    parser.add_argument("--seeds", type=int, default=n_seeds)
+    parser.add_argument("--out", type=Path, default=Path(script).parent / "results" / f"{Path(script).stem}.csv")
+    return parser.parse_args()
+
+
+def recorded(given: Namespace, line: Callable[[str, int], dict[str, Any]]) -> pd.DataFrame:
+    """The lines of all tables and seeds that are asked for."""
+    runs = [(table, seed) for table in given.tables for seed in range(given.seeds)]
+    done = pd.read_csv(given.out).to_dict("records") if given.out.exists() else []
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    for table, seed in runs:
+        if not any((each["table"], each["seed"]) == (table, seed) for each in done):
+            done.append({"table": table, "seed": seed, **line(table, seed)})
+            pd.DataFrame(done).to_csv(given.out, index=False)
+            print(done[-1], flush=True)
+    lines = pd.DataFrame(done)
+    return lines[[run in runs for run in zip(lines["table"], lines["seed"], strict=True)]]
+
+
+def told(claims: Iterable[tuple[str, bool]]) -> int:
+    """Print what holds and what does not; the exit code."""
+    claims = list(claims)
+    for claim, holds in claims:
+        print("holds " if holds else "FAILS ", claim)
+    return 0 if all(holds for _, holds in claims) else 1
