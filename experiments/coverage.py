@@ -44,8 +44,8 @@ def line(name: str, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": n_rows}
     for kind, table in tables.items():
         for part, score in metric.evaluate(task, table).scores.items():
-            found |= {f"{kind}_{part}": score.calibrated}
-            found |= {f"{kind}_{part}_low": score.low, f"{kind}_{part}_high": score.high}
+            ends = {"": score.calibrated, "_low": score.low, "_high": score.high}
+            found |= {f"{kind}_{part}{end}": round(value, 4) for end, value in ends.items()}
     return found
 
 
