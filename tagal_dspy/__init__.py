@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tagal_dspy.datasets import load_dataset
     from tagal_dspy.engines import make_lm
     from tagal_dspy.errors import NotEnoughRowsError, TagalError
-    from tagal_dspy.metrics import TableMetric
+    from tagal_dspy.metrics import TableMetric, TableReport, evaluate
     from tagal_dspy.modules import PromptRefine, ReducedLoop, RowGenerator, SynthLoop
     from tagal_dspy.obfuscation import Obfuscated, obfuscated
     from tagal_dspy.optimizers import compile_program, generation_tasks
@@ -31,11 +31,13 @@ _HOMES = {
     "SchemaOverrides": "schema",
     "SynthLoop": "modules",
     "TableMetric": "metrics",
+    "TableReport": "metrics",
     "TableSchema": "schema",
     "TableTask": "task",
     "TagalError": "errors",
     "TagalSynthesizer": "synthesizer",
     "compile_program": "optimizers",
+    "evaluate": "metrics",
     "generation_tasks": "optimizers",
     "load_dataset": "datasets",
     "make_lm": "engines",
@@ -53,11 +55,13 @@ __all__ = [
     "SchemaOverrides",
     "SynthLoop",
     "TableMetric",
+    "TableReport",
     "TableSchema",
     "TableTask",
     "TagalError",
     "TagalSynthesizer",
     "compile_program",
+    "evaluate",
     "generation_tasks",
     "load_dataset",
     "make_lm",

@@ -73,18 +73,34 @@ class TableTask:
         known = frame.sample(frac=1 - TEST_SHARE, random_state=split_seed)
         self.test = frame.drop(known.index).reset_index(drop=True)
         self.schema = _with_ids(TableSchema.infer(known, whole.target, overrides.settled(whole)), whole)
-        held_out = _stratified(known, self.schema, VALIDATION_SHARE, split_seed)
+        held_out = stratified(known, self.schema, VALIDATION_SHARE, split_seed)
         self.validation = known[held_out].reset_index(drop=True)
         self.train = known[~held_out].reset_index(drop=True)
-        self.split_seed = split_seed
         self.examples = [] if examples is None else _written(examples, self.schema)
-        self._frame = frame
+        self._split, self._frame = str(split_seed), frame
         _known.setdefault(self.id, weakref.WeakSet()).add(self)
+
+    @classmethod
+    def of_parts(cls, schema: TableSchema, *, train: pd.DataFrame, validation: pd.DataFrame) -> TableTask:
+        """A task of rows that are split already; it has no test rows.
+
+        >>> frame = pd.DataFrame({"x": range(50), "y": [0, 1] * 25})
+        >>> schema = TableSchema.infer(frame, target="y")
+        >>> TableTask.of_parts(schema, train=frame.head(30), validation=frame.tail(20)).validation.shape
+        (20, 2)
+        """
+        task = cls.__new__(cls)
+        task.schema, task.test, task.examples = schema, train.head(0), []
+        task.train, task.validation = train.reset_index(drop=True), validation.reset_index(drop=True)
+        task._frame = pd.concat([train, validation], ignore_index=True)
+        task._split = f"{len(train)} + {len(validation)}"
+        _known.setdefault(task.id, weakref.WeakSet()).add(task)
+        return task
 
     @cached_property
     def id(self) -> str:
         """Hash of the schema, the split and the rows, 16 hexadecimal digits."""
-        digest = hashlib.sha256(f"{self.schema.fingerprint}/{self.split_seed}".encode())
+        digest = hashlib.sha256(f"{self.schema.fingerprint}/{self._split}".encode())
         for column in self.schema.modelled:
             texts = pd.Series(column.render(self._frame[column.name]), dtype=object)
             digest.update(pd.util.hash_pandas_object(texts, index=False).to_numpy().tobytes())
@@ -150,8 +166,8 @@ def _with_ids(schema: TableSchema, whole: TableSchema) -> TableSchema:
     return TableSchema(**{**fields, "columns": tuple(columns)})  # not a copy, which would keep what is cached
 
 
-def _stratified(frame: pd.DataFrame, schema: TableSchema, share: float, seed: int) -> pd.Series[bool]:
-    """Which rows are held out: `share` of every class, at least one row of each class left."""
+def stratified(frame: pd.DataFrame, schema: TableSchema, share: float, seed: int) -> pd.Series[bool]:
+    """Which rows of a frame are held out: `share` of every class, at least one row of each class left."""
     rng = np.random.default_rng(seed)
     strata = frame[schema.target].astype(str) if schema.classes else pd.Series("", index=frame.index)
     held_out = pd.Series(False, index=frame.index)

@@ -6,6 +6,7 @@ from tagal_dspy.metrics.combined import Evaluation, TableMetric
 from tagal_dspy.metrics.comparison import Comparison, compare
 from tagal_dspy.metrics.contamination import Contamination, Recall, contamination
 from tagal_dspy.metrics.diversity import Diversity, Rate, diversity
+from tagal_dspy.metrics.evaluate import evaluate, evaluate_task
 from tagal_dspy.metrics.fidelity import (
     Neighbourhoods,
     PairTrend,
@@ -20,6 +21,7 @@ from tagal_dspy.metrics.fidelity import (
 from tagal_dspy.metrics.models import MODELS
 from tagal_dspy.metrics.paper import PaperResult, paper_protocol
 from tagal_dspy.metrics.privacy import Nearness, Privacy, privacy
+from tagal_dspy.metrics.report import TableReport, plain
 from tagal_dspy.metrics.utility import Learning, Utility, combined, trtr, tstr
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "Score",
     "Supports",
     "TableMetric",
+    "TableReport",
     "Utility",
     "alpha_precision",
     "anchors",
@@ -53,7 +56,10 @@ __all__ = [
     "contamination",
     "detection",
     "diversity",
+    "evaluate",
+    "evaluate_task",
     "paper_protocol",
+    "plain",
     "prdc",
     "privacy",
     "quality",

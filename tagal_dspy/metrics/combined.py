@@ -43,6 +43,8 @@ class Evaluation:
             `fidelity`, `diversity`, `privacy`, `validity`, `collisions`.
         scores: `utility` and `fidelity`, raw and calibrated, with floor, ceiling and interval.
         problem: why the table cannot be judged; then there is nothing but the worst score.
+        low: lower end of an interval of the score that holds at least 95 %: all parts at their lower ends at once.
+        high: its upper end.
     """
 
     score: float
@@ -54,6 +56,8 @@ class Evaluation:
     diversity: Diversity | None = None
     privacy: Privacy | None = None
     problem: str = ""
+    low: float = WORST
+    high: float = WORST
 
 
 class TableMetric:
@@ -155,7 +159,13 @@ class TableMetric:
             "collisions": 1 - excess(*varied.collisions, len(rows)),
         }
         ordered = {name: objectives[name] for name in self._objectives(task)}
-        return Evaluation(self._score(ordered), ordered, scores, utility, found, valid, varied, private)
+        low, high = (
+            self._score(ordered | {name: softened(getattr(score, end)) for name, score in scores.items()})
+            for end in ("low", "high")
+        )
+        return Evaluation(
+            self._score(ordered), ordered, scores, utility, found, valid, varied, private, low=low, high=high
+        )
 
     def _objectives(self, task: TableTask) -> list[str]:
         parts = [name for name in PARTS if name != "utility" or task.schema.target is not None]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +15,6 @@ import pandas as pd
 
 from tagal_dspy.errors import DataError
 from tagal_dspy.schema import CategoricalColumn, NumericalColumn, TableSchema
-from tagal_dspy.schema.columns import category_text
 
 Matrix = npt.NDArray[np.float64]
 MAX_CELLS = 4_000_000
@@ -50,7 +50,8 @@ def ready(schema: TableSchema, *, min_rows: int = 2, **frames: pd.DataFrame) -> 
 
 
 def _typed(schema: TableSchema, name: str, frame: Any, min_rows: int, problems: list[str]) -> pd.DataFrame:
-    found = list(_shape_problems(schema, name, frame, min_rows))
+    known = {column.name for column in schema.columns}
+    found = list(frame_problems(name, frame, schema.names, known, schema.target, min_rows))
     if found:
         problems += found
         return pd.DataFrame()
@@ -60,7 +61,7 @@ def _typed(schema: TableSchema, name: str, frame: Any, min_rows: int, problems: 
         if values.isna().all():
             problems.append(f"{name}: column {column.name!r} has no value at all")
         elif isinstance(column, CategoricalColumn):
-            columns[column.name] = pd.Series(_category_texts(values), dtype=object)
+            columns[column.name] = pd.Series(column.render(values), dtype=object)
         elif isinstance(column, NumericalColumn) or pd.api.types.is_float_dtype(values.dtype):
             # A date or a text that is a number was made ready before.
             columns[column.name] = _numbers(name, values, problems)
@@ -72,30 +73,26 @@ def _typed(schema: TableSchema, name: str, frame: Any, min_rows: int, problems: 
     return pd.DataFrame(columns)
 
 
-def _shape_problems(schema: TableSchema, name: str, frame: Any, min_rows: int) -> Iterator[str]:
+def frame_problems(
+    name: str, frame: Any, needed: Sequence[str], known: AbstractSet[str], target: str | None, min_rows: int
+) -> Iterator[str]:
+    """What keeps a frame from having the needed columns, none but the known ones, and enough rows; a line each."""
     if not isinstance(frame, pd.DataFrame):
         yield f"{name}: expected a pandas.DataFrame, got {type(frame).__name__}"
         return
     twice = sorted({str(column) for column in frame.columns[frame.columns.duplicated()]})
-    missing = [column for column in schema.names if column not in frame.columns]
-    known = {column.name for column in schema.columns}
+    missing = [column for column in needed if column not in frame.columns]
     extra = [str(column) for column in frame.columns if column not in known]
     if twice:
         yield f"{name}: column names occur more than once: {twice}"
-    if schema.target in missing:
-        yield f"{name}: the target {schema.target!r} is missing"
-    if set(missing) - {schema.target}:
-        yield f"{name}: columns are missing: {[column for column in missing if column != schema.target]}"
+    if target in missing:
+        yield f"{name}: the target {target!r} is missing"
+    if set(missing) - {target}:
+        yield f"{name}: columns are missing: {[column for column in missing if column != target]}"
     if extra:
         yield f"{name}: columns that the schema does not have: {extra}"
     if len(frame) < min_rows:
         yield f"{name}: {len(frame)} rows; at least {min_rows} are needed"
-
-
-def _category_texts(values: pd.Series[Any]) -> list[str | None]:
-    codes, unique = pd.factorize(values)
-    texts = [category_text(value) for value in unique]
-    return [texts[code] if code >= 0 else None for code in codes]
 
 
 def _numbers(name: str, values: pd.Series[Any], problems: list[str]) -> pd.Series[Any]:

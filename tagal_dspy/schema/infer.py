@@ -20,7 +20,7 @@ _NO_TARGET: tuple[Kind, ...] = ("datetime", "text", "id")
 def infer_schema(frame: pd.DataFrame, target: str | None, overrides: SchemaOverrides) -> TableSchema:
     """See `TableSchema.infer`."""
     target = target if target is not None else overrides.target
-    problems = _problems(frame, target, overrides)
+    problems = table_problems(frame, target, overrides)
     if problems:
         raise DataError("; ".join(problems))
     problem = overrides.problem or _problem(frame, target, overrides)
@@ -42,7 +42,8 @@ def infer_schema(frame: pd.DataFrame, target: str | None, overrides: SchemaOverr
     )
 
 
-def _problems(frame: pd.DataFrame, target: str | None, overrides: SchemaOverrides) -> list[str]:
+def table_problems(frame: pd.DataFrame, target: str | None, overrides: SchemaOverrides) -> list[str]:
+    """Why no schema can be read off a frame, a line each; empty where one can."""
     if frame.shape[1] == 0 or len(frame) == 0:
         return ["the table is empty; at least one row and one column are needed"]
     names = [str(name) for name in frame.columns]

@@ -1,0 +1,161 @@
+"""`evaluate`: everything that can be measured of a synthetic table, at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tagal_dspy.errors import DataError
+from tagal_dspy.metrics.baselines import baseline
+from tagal_dspy.metrics.combined import Evaluation, TableMetric
+from tagal_dspy.metrics.diversity import diversity
+from tagal_dspy.metrics.fidelity import alpha_precision, detection, prdc, validity
+from tagal_dspy.metrics.report import Associations, ColumnFidelity, Rows, Scored, TableReport
+from tagal_dspy.metrics.shapes import associations, bars
+from tagal_dspy.metrics.tables import frame_problems, ready
+from tagal_dspy.metrics.utility import combined, some_rows, trtr
+from tagal_dspy.schema import SchemaOverrides, TableSchema
+from tagal_dspy.schema.infer import table_problems
+from tagal_dspy.task import TEST_SHARE, TableTask, stratified
+
+MAX_ROWS = 10_000
+"""Synthetic rows that are measured; of more, a seeded sample. Real rows are never sampled."""
+
+_N_NEIGHBOURS = 5
+_MIX = 0.5
+
+
+def evaluate(
+    real: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    target: str | None = None,
+    holdout: pd.DataFrame | None = None,
+    *,
+    seed: int = 0,
+    baselines: Sequence[str] = (),
+    overrides: SchemaOverrides | None = None,
+) -> TableReport:
+    """Measure a synthetic table against a real one.
+
+    Args:
+        real: the rows that the synthetic ones were made from.
+        synthetic: rows to judge; the order of rows changes nothing.
+        target: the column to predict, if any.
+        holdout: real rows that the generator did not see. A stratified fifth of `real` where None; if the generator
+            saw those, the score flatters it.
+        seed: of the split, the sample and all models.
+        baselines: names of `BASELINES` to score at the same size.
+        overrides: what is known better about the columns than the values show.
+
+    Returns:
+        A typed result; see `TableReport` for what its parts mean and which way is up.
+
+    Raises:
+        DataError: columns differ or hold nothing or the wrong kind, the target is missing, there are too few rows; a
+            line for each problem of each table, all at once.
+        SettingsError: an unknown baseline, or one whose package is not installed.
+
+    >>> real = pd.DataFrame({"x": range(80), "y": ["no"] * 40 + ["yes"] * 40})
+    >>> evaluate(real, real.sample(20, random_state=0), "y").utility["tstr"]["LR"]
+    1.0
+    """
+    overrides = overrides or SchemaOverrides()
+    target = target if target is not None else overrides.target
+    frames: dict[str, Any] = {"synthetic": synthetic} | ({} if holdout is None else {"holdout": holdout})
+    _check(real, frames, target, overrides)
+    schema = TableSchema.infer(real, target, overrides)
+    ready(schema, **frames)
+    train = real if target is None else real[real[target].notna()]
+    held = stratified(train, schema, TEST_SHARE if holdout is None else 0.0, seed)
+    task = TableTask.of_parts(schema, train=train[~held], validation=train[held] if holdout is None else holdout)
+    return evaluate_task(task, synthetic, seed=seed, baselines=baselines, held_out=holdout is None)
+
+
+def _check(
+    real: pd.DataFrame, frames: Mapping[str, pd.DataFrame], target: str | None, overrides: SchemaOverrides
+) -> None:
+    """Raise `DataError` where the real table has no schema, with what else can be told without one."""
+    problems = [f"real: {problem}" for problem in table_problems(real, target, overrides)]
+    if problems:
+        names = [*real.columns, *([] if target is None or target in real.columns else [target])]
+        for name, frame in frames.items():
+            problems += frame_problems(name, frame, names, set(names), target, 2)
+        raise DataError("\n".join(problems))
+
+
+def evaluate_task(
+    task: TableTask, synthetic: pd.DataFrame, *, seed: int = 0, baselines: Sequence[str] = (), held_out: bool = False
+) -> TableReport:
+    """Measure a synthetic table against the training rows of a task and, as its holdout, the validation rows.
+
+    See `evaluate`. The test rows of a task are judged by with `TableTask.of_parts(..., validation=task.test)`.
+    """
+    schema = task.schema
+    train, holdout, whole = ready(schema, train=task.train, holdout=task.validation, synthetic=synthetic)
+    rows = _sampled(schema, synthetic, seed)
+    metric = TableMetric(seed=seed)
+    found = metric.evaluate(task, rows)
+    real = pd.concat([train, holdout], ignore_index=True)
+    valid = validity(real=real, synthetic=synthetic, schema=schema)
+    similar = found.quality.by_column if found.quality else {}
+    known, made = associations(task, schema.to_rows(rows))
+    enough = min(len(rows), len(holdout)) > _N_NEIGHBOURS
+    compared: dict[str, Any] = {"real": task.validation, "synthetic": rows, "schema": schema}
+    return TableReport(
+        table=schema.name,
+        target=schema.target,
+        problem=schema.problem,
+        rows=Rows(len(synthetic), len(rows), len(train), len(holdout), held_out),
+        score=_scored(found),
+        utility=_utility(task, rows, found, seed),
+        untrained=found.utility.reason if found.utility else "",
+        columns={
+            column.name: ColumnFidelity(
+                column.kind,
+                similar[column.name],
+                valid[column.name],
+                bars(column, real[column.name], whole[column.name]),
+            )
+            for column in schema.modelled
+        },
+        pairs=found.quality.pairs if found.quality else (),
+        associations=Associations(schema.names, *(tuple(map(tuple, each.tolist())) for each in (known, made))),
+        detection=detection(**compared, seed=seed) if enough else None,
+        prdc=prdc(**compared, k=_N_NEIGHBOURS) if enough else None,
+        supports=alpha_precision(**compared),
+        diversity=diversity(real=task.train, synthetic=synthetic, schema=schema),
+        privacy=found.privacy,
+        baselines={
+            name: _scored(metric.evaluate(task, baseline(name, task=task, n_rows=len(rows), seed=seed)))
+            for name in baselines
+        },
+        seed=seed,
+    )
+
+
+def _sampled(schema: TableSchema, synthetic: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """At most `MAX_ROWS` rows, the same ones in whatever order they come."""
+    if len(synthetic) <= MAX_ROWS:
+        return synthetic
+    texts = [[cell or "" for cell in row] for row in schema.to_rows(synthetic)]
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    return synthetic.iloc[np.random.default_rng(seed).choice(order, MAX_ROWS, replace=False)]
+
+
+def _scored(found: Evaluation) -> Scored:
+    return Scored(found.score, found.low, found.high, found.scores, found.objectives)
+
+
+def _utility(task: TableTask, rows: pd.DataFrame, found: Evaluation, seed: int) -> dict[str, dict[str, float]]:
+    """By regime and classifier; real rows train as many as there are synthetic ones, where there are."""
+    if found.utility is None:
+        return {}
+    (train,) = ready(task.schema, train=task.train)
+    real = some_rows(train, min(len(rows), len(train)), np.random.default_rng(seed))
+    tested: dict[str, Any] = {"holdout": task.validation, "schema": task.schema}
+    mixed = combined(real=task.train, synthetic=rows, mixes=[_MIX], seed=seed, **tested)
+    regimes = {"tstr": found.utility, "trtr": trtr(real=real, **tested), "combined": mixed[_MIX]}
+    return {name: {**each.by_classifier, "mean": each.value} for name, each in regimes.items()}
