@@ -1,0 +1,19 @@
+"""Reports for people: one content, as HTML, Markdown and LaTeX."""
+
+from tagal_dspy.reports.evaluation import evaluation_page, run_sections
+from tagal_dspy.reports.page import Figure, Listing, Page, Section, Table, html
+from tagal_dspy.reports.text import latex, markdown, markdown_table
+
+__all__ = [
+    "Figure",
+    "Listing",
+    "Page",
+    "Section",
+    "Table",
+    "evaluation_page",
+    "html",
+    "latex",
+    "markdown",
+    "markdown_table",
+    "run_sections",
+]

@@ -1,0 +1,252 @@
+"""The report of `evaluate`, and of a run that made the table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tagal_dspy.metrics import Nearness, Rate, TableReport
+from tagal_dspy.reports.charts import bars_chart, curve_chart, heat_map, scores_chart
+from tagal_dspy.reports.page import Figure, Listing, Page, Part, Section, Table
+
+MAX_PLOTS = 40
+"""Columns that are drawn, the least similar ones; the table holds all."""
+
+MAX_PAIRS = 10
+"""Pairs of columns that are listed, the least well kept."""
+
+MAX_CELLS = 20
+"""Columns of a heat map, those whose relations differ most."""
+
+_REGIMES = {
+    "tstr": "synthetic rows alone (TSTR)",
+    "trtr": "as many real rows (TRTR)",
+    "combined": "half real, half synthetic (combined)",
+}
+
+
+def evaluation_page(report: TableReport, run: Sequence[Section] = ()) -> Page:
+    """The report of a table.
+
+    Args:
+        report: what was measured.
+        run: `run_sections` of the run that made the table, where it is known.
+    """
+    sections = [
+        Section("Score", [*score_tables(report), *_score_figure(report)]),
+        Section("Columns", [*_column_table(report), *_column_figures(report)]),
+        Section("Pairs of columns", [*_pair_table(report), *_heat_maps(report)]),
+        Section("Neighbourhoods, diversity and privacy", list(near_tables(report))),
+        *run,
+        Section("Limits", list(_limits(report))),
+    ]
+    return Page(f"Synthetic table: {report.table}", list(lead(report)), sections)
+
+
+def run_sections(prediction: Any, instructions: Mapping[str, str]) -> list[Section]:
+    """How a run came to its table; no real row is in it.
+
+    Args:
+        prediction: what a program returned.
+        instructions: by predictor, what it tells its language model.
+    """
+    reasons = Counter(reject.reason for reject in prediction.rejects).most_common()
+    usage = [[name, *used.values()] for name, used in prediction.usage.items()]
+    made: list[Part] = [f"{len(prediction.table)} rows were accepted in {prediction.n_draws} draws."]
+    if len(prediction.curve) > 1:
+        made.append(_curve(prediction.curve))
+    rejects = Table("Rejected rows by reason", ["reason", "rows"], reasons) if reasons else "No row was rejected."
+    costs: Part = Table("Calls and tokens", ["model", "calls", "prompt tokens", "completion tokens"], usage)
+    return [
+        Section("Run", [*made, rejects, costs if usage else "No model was called: every answer was in the cache."]),
+        Section("Prompts", [Listing(f"Instructions of {name}", text) for name, text in instructions.items()]),
+    ]
+
+
+def lead(report: TableReport) -> Iterator[str]:
+    """The score with floor, ceiling and interval, in sentences."""
+    score, rows = report.score, report.rows
+    yield (
+        f"Score {_n(score.value, 2)}, interval {_n(score.low, 2)} to {_n(score.high, 2)}: 0 (the floor) is a table of "
+        "independent columns, 1 (the ceiling) as many real rows."
+    )
+    for name, said in (
+        ("utility", f"Models trained on it reach {_metric(report)}"),
+        ("fidelity", "Its similarity to real rows is"),
+    ):
+        if name in score.parts:
+            part = score.parts[name]
+            yield (
+                f"{said} {_n(part.raw)}; the floor is {_n(part.floor)}, the ceiling {_n(part.ceiling)}. Between them "
+                f"that is {_n(part.calibrated, 2)} (95 % interval {_n(part.low, 2)} to {_n(part.high, 2)})."
+            )
+    if report.untrained:
+        yield f"No model could be trained: {report.untrained}."
+    yield (
+        f"{rows.synthetic} synthetic rows were compared with {rows.holdout} real rows held out, and with the "
+        f"{rows.train} other real rows for copies."
+    )
+
+
+def score_tables(report: TableReport) -> Iterator[Table]:
+    """The score beside floor, ceiling and baselines, and utility by regime and classifier."""
+    ours, names = report.score, list(report.score.parts)
+    scored = {"this table": ours, **report.baselines}
+    rows = [
+        [name, *_ends(each), *(_n(each.parts[p].raw) for p in names), *_penalised(each.objectives)]
+        for name, each in scored.items()
+    ]
+    for name, value, end in (("floor: independent columns", 0, "floor"), ("ceiling: as many real rows", 1, "ceiling")):
+        rows.append([name, _n(value, 2), "", *(_n(getattr(ours.parts[p], end)) for p in names), "", "", "", ""])
+    header = ["table", "score", "interval", *names, "validity", "no collisions", "diversity", "privacy"]
+    yield Table("Score, its parts as measured, and its penalties (1 is best)", header, rows)
+    if report.utility:
+        classifiers = list(report.utility["trtr"])
+        regimes = [
+            [_REGIMES[name], *(_n(each.get(classifier)) for classifier in classifiers)]
+            for name, each in report.utility.items()
+        ]
+        yield Table(f"Utility: {_metric(report)} on held-out real rows", ["trained on", *classifiers], regimes)
+
+
+def near_tables(report: TableReport) -> Iterator[Table]:
+    """Neighbourhoods, diversity and privacy."""
+    like = [["detection (ROC AUC)", _n(report.detection), "0.5: not to be told apart"]]
+    for values, best in ((report.prdc, "1"), (report.supports, "1")):
+        like += [[name.replace("_", "-"), _n(value), best] for name, value in vars(values).items()] if values else []
+    yield Table("Synthetic and held-out real rows", ["measure", "value", "best"], like)
+    rates: dict[str, Rate] = vars(report.diversity)
+    varied = [[name.replace("_", " "), _percent(rate.value), _percent(rate.real)] for name, rate in rates.items()]
+    yield Table("Diversity", ["share", "synthetic", "real"], varied)
+    private = report.privacy
+    if private is None:
+        return
+    against = {"training rows": private.train, "few-shots": private.few_shots, "held-out rows": private.holdout}
+    rows = [_nearness(name, near) for name, near in against.items() if near is not None]
+    yield Table("Distance to the closest real row", ["real rows", "DCR", "DCR, lowest 5 %", "NNDR", "copies"], rows)
+    if private.closer_to_train is not None and private.expected is not None:
+        shares = [
+            ["closer to training than held-out rows", *map(_percent, (private.closer_to_train, private.expected))]
+        ]
+        yield Table("Signs of copying", ["share of rows", "synthetic", "expected"], shares)
+
+
+def _nearness(name: str, near: Nearness) -> list[str]:
+    return [name, _n(near.dcr), _n(near.dcr_low), _n(near.nndr), _percent(near.copies)]
+
+
+def _score_figure(report: TableReport) -> Iterator[Figure]:
+    scored = {"this table": report.score, **report.baselines}
+    table = Table("Scores", ["table", "score", "interval"], [[name, *_ends(each)] for name, each in scored.items()])
+    alt = "; ".join(f"{name} {value}, interval {interval}" for name, value, interval in map(list, table.rows))
+    chart = scores_chart({name: (each.value, each.low, each.high) for name, each in scored.items()})
+    yield Figure("Score (dot) and interval (line) between floor 0 and ceiling 1", f"Scores: {alt}.", chart, table)
+
+
+def _column_table(report: TableReport) -> Iterator[Table]:
+    rows = [[name, c.kind, _n(c.similarity), _percent(c.validity)] for name, c in report.columns.items()]
+    yield Table(
+        "Similarity of each column (1 is best) and its valid cells", ["column", "kind", "similarity", "valid"], rows
+    )
+
+
+def _column_figures(report: TableReport) -> Iterator[Part]:
+    worst = sorted(report.columns, key=lambda name: report.columns[name].similarity)[:MAX_PLOTS]
+    few = f", the {MAX_PLOTS} least similar of {len(report.columns)} columns" if len(report.columns) > MAX_PLOTS else ""
+    yield f"Bars are real rows, lines across them synthetic rows; least similar columns first{few}."
+    for name in worst:
+        bars = report.columns[name].bars
+        shares = zip(bars.labels, map(_percent, bars.real), map(_percent, bars.synthetic), strict=True)
+        table = Table(f"Shares of {name}", ["value", "real", "synthetic"], [list(each) for each in shares])
+        gap = max(range(len(bars.labels)), key=lambda i: abs(bars.real[i] - bars.synthetic[i]))
+        alt = (
+            f"Shares of the values of {name}. They differ most at {bars.labels[gap]}: {_percent(bars.real[gap])} of "
+            f"real and {_percent(bars.synthetic[gap])} of synthetic rows."
+        )
+        yield Figure(f"{name}: similarity {_n(report.columns[name].similarity, 2)}", alt, bars_chart(bars), table)
+
+
+def _pair_table(report: TableReport) -> Iterator[Part]:
+    pairs = sorted(report.pairs, key=lambda pair: pair.score)[:MAX_PAIRS]
+    rows = [[f"{pair.first} and {pair.second}", _n(pair.real, 2), _n(pair.score, 2)] for pair in pairs]
+    if rows:
+        caption = "Related columns, the least well kept first (1 is best)"
+        yield Table(caption, ["columns", "related in the real table", "kept"], rows)
+    else:
+        yield "No two columns are related in the real table."
+
+
+def _heat_maps(report: TableReport) -> Iterator[Part]:
+    names, real, made = report.associations.names, report.associations.real, report.associations.synthetic
+    if len(names) < 2:
+        return
+    gaps = [[m - r for m, r in zip(*each, strict=True)] for each in zip(made, real, strict=True)]
+    most = sorted(range(len(names)), key=lambda i: -sum(map(abs, gaps[i])))[:MAX_CELLS]
+    shown = sorted(most)
+    few = f" Shown are the {MAX_CELLS} of {len(names)} columns that differ most." if len(names) > MAX_CELLS else ""
+    yield (
+        "How strongly each two columns are related: Cramér's V of their quartiles or frequent categories, 0 to 1, "
+        f"in tenths; a difference below 0 is a relation that the synthetic rows have lost.{few}"
+    )
+    for title, values in (("Real", real), ("Synthetic", made), ("Difference: synthetic less real", gaps)):
+        chosen = [[values[i][j] for j in shown] for i in shown]
+        labels = [names[i] for i in shown]
+        rows = [[label, *(_n(value, 2) for value in row)] for label, row in zip(labels, chosen, strict=True)]
+        i, j = max(((i, j) for i in range(len(shown)) for j in range(i)), key=lambda at: abs(chosen[at[0]][at[1]]))
+        alt = f"{title}: relations of columns. The greatest is {labels[i]} with {labels[j]}, {_n(chosen[i][j], 2)}."
+        yield Figure(title, alt, heat_map(labels, chosen), Table(f"{title}, Cramér's V", ["column", *labels], rows))
+
+
+def _curve(values: Sequence[float]) -> Figure:
+    table = Table("Score by iteration", ["iteration", "score"], [[step, _n(v)] for step, v in enumerate(values)])
+    told = ", ".join(_n(value) for value in values)
+    caption = "Quick score of the rows, by iteration (higher is better)"
+    return Figure(caption, f"Mean quick score by iteration, from 0: {told}.", curve_chart(values, "quick score"), table)
+
+
+def _limits(report: TableReport) -> Iterator[str]:
+    rows = report.rows
+    if rows.held_out:
+        yield (
+            "The held-out rows are a part of the real table. Where the generator saw them, the score flatters it; give "
+            "rows it did not see as the holdout."
+        )
+    if rows.measured < rows.synthetic:
+        yield (
+            f"Diversity, validity and the shares of columns are of all {rows.synthetic} synthetic rows, everything "
+            f"else of a seeded sample of {rows.measured}. Real rows are all used."
+        )
+    yield (
+        "The interval covers the luck of test rows, models and of one table of this size; another generator run may "
+        "differ more. Scores of tables of different sizes have different floors and ceilings."
+    )
+    yield (
+        "Privacy figures are evidence of copying, no guarantee against attacks. Baselines of real rows copy: what they "
+        "reach in utility and fidelity, they lose by collisions and privacy."
+    )
+    yield f"Everything random had the seed {report.seed}; equal tables and seed give an equal report."
+
+
+def _metric(report: TableReport) -> str:
+    return "R²" if report.problem == "regression" else "ROC AUC"
+
+
+def _ends(scored: Any) -> list[str]:
+    return [_n(scored.value, 2), f"{_n(scored.low, 2)} to {_n(scored.high, 2)}"]
+
+
+def _penalised(objectives: Mapping[str, float]) -> list[str]:
+    return [_n(objectives[name], 2) for name in ("validity", "collisions", "diversity", "privacy")]
+
+
+def _n(value: float | None, digits: int = 3) -> str:
+    """A number to be read; a dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def _percent(value: float) -> str:
+    return "–" if value != value else f"{value:.1%}"
