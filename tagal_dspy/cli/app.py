@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from tagal_dspy.errors import TagalError
+from tagal_dspy.errors import DataError, TagalError
 
 app = typer.Typer(
     name="tagal",
@@ -45,6 +45,8 @@ RowsPer = Annotated[
 Remaining = Annotated[Optional[Path], typer.Option(help="A table of partial rows; what they leave open is written.")]
 Examples = Annotated[Optional[Path], typer.Option(help="A table of rows that you wrote, shown beside the few-shots.")]
 Balance = Annotated[bool, typer.Option("--balance", help="As many rows of each class.")]
+Html = Annotated[Optional[Path], typer.Option(help="File for a report of one self-contained HTML page.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace files where they exist.")]
 Seed = Annotated[Optional[int], typer.Option(help="Equal seeds give equal tables.", show_default="0")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -74,7 +76,8 @@ def generate(
     notes: Notes = None,
     schema: Schema = None,
     out: Annotated[Optional[Path], typer.Option(help="File to write; standard output without it.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")] = False,
+    html: Html = None,
+    force: Force = False,
     config: Config = None,
     cache_dir: Annotated[Optional[Path], typer.Option(help="Folder for the answers of models.")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Ask models anew even where answers are known.")] = False,
@@ -109,7 +112,36 @@ def generate(
     }
     options = read_options(config, schema, given)
     cache = None if no_cache else cache_dir or generating.default_cache()
-    raise typer.Exit(generating.generate(data, options, generating.Output(out, force, as_json), cache))
+    raise typer.Exit(generating.generate(data, options, generating.Output(out, force, as_json, html), cache))
+
+
+@app.command()
+def evaluate(
+    real: Annotated[str, typer.Option(help="The real rows that the synthetic ones were made from: a file or name.")],
+    synthetic: Annotated[str, typer.Option(help="The rows to judge: a file.")],
+    target: Target = None,
+    holdout: Annotated[
+        Optional[str], typer.Option(help="Real rows that the generator did not see.", show_default="a fifth of --real")
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(help="default, or paper: --real is the whole table, split as the authors of TAGAL did.")
+    ] = "default",
+    baselines: Annotated[
+        Optional[str], typer.Option(metavar="NAME,...", help="Tables to score beside it, e.g. marginals,smote,real.")
+    ] = None,
+    schema: Schema = None,
+    html: Html = None,
+    markdown: Annotated[Optional[Path], typer.Option(help="File for the report as Markdown.")] = None,
+    latex: Annotated[Optional[Path], typer.Option(help="File for the tables of the report as LaTeX.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal figures.")] = 0,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a synthetic table against a real one."""
+    from tagal_dspy.cli import evaluating
+
+    asked = evaluating.Asked(real, synthetic, target, holdout, protocol, baselines, schema, seed)
+    evaluating.evaluate(asked, evaluating.Files(html, markdown, latex, force), as_json)
 
 
 @app.command()
@@ -171,11 +203,12 @@ def preview(
 
 
 def main() -> None:
-    """Run the command line; an error on purpose is one line and exit code 2."""
+    """Run the command line; an error on purpose is one line, or one for each problem of the data, and exit code 2."""
     try:
         app()
     except TagalError as error:
-        sys.stderr.write(f"tagal: {' '.join(str(error).split())}\n")
+        problems = str(error).splitlines() if isinstance(error, DataError) else [str(error)]
+        sys.stderr.writelines(f"tagal: {' '.join(problem.split())}\n" for problem in problems if problem.strip())
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("tagal: interrupted\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pandas as pd
 from dspy.utils.exceptions import LMError
 
 from tagal_dspy.cli.describing import named
+from tagal_dspy.cli.files import check_free, write_text
 from tagal_dspy.cli.options import Options
 from tagal_dspy.cli.progress import progress_shown, say, summary_table
 from tagal_dspy.datasets import load_dataset, read_table, write_table
@@ -22,6 +22,7 @@ from tagal_dspy.engines import cache_dir, is_local
 from tagal_dspy.errors import EngineError, OutputError, SettingsError, TagalError
 from tagal_dspy.few_shot import scarce_strata
 from tagal_dspy.modules import Progress
+from tagal_dspy.reports import html, run_page
 from tagal_dspy.synthesizer import TagalSynthesizer
 
 DISK_CACHE_BYTES = 2 << 30
@@ -34,19 +35,18 @@ class Output(NamedTuple):
     path: Path | None
     force: bool
     as_json: bool
+    html: Path | None = None
 
     def check(self) -> None:
         """Raise `OutputError` or `SettingsError` for what could not be written in the end."""
+        check_free(self.html, self.force)
         if self.path is None:
             if self.as_json:
                 raise SettingsError("--json prints the summary on standard output; give the rows a file with --out")
             return
         if self.path.suffix.lower() not in SUFFIXES:
             raise SettingsError(f"--out {self.path} must end in {', '.join(SUFFIXES)}")
-        if self.path.exists() and not self.force:
-            raise OutputError(f"{self.path} exists; use --force to replace it")
-        if not self.path.parent.is_dir() or not os.access(self.path.parent, os.W_OK):
-            raise OutputError(f"the folder {self.path.parent} does not exist or cannot be written")
+        check_free(self.path, self.force)
 
     def write(self, table: pd.DataFrame) -> None:
         """Write the rows; raises `OutputError`."""
@@ -157,6 +157,8 @@ class _Sampling:
             sys.stdout.write(json.dumps(summary, indent=2) + "\n")
         else:
             summary_table(summary)
+        if self._output.html is not None:
+            write_text(self._output.html, html(run_page(self._synthesizer)))
 
     def _summary(self) -> dict[str, Any]:
         prediction, task = self._synthesizer.prediction_, self._synthesizer.task_

@@ -96,6 +96,8 @@ def evaluate_task(
     schema = task.schema
     train, holdout, whole = ready(schema, train=task.train, holdout=task.validation, synthetic=synthetic)
     rows = _sampled(schema, synthetic, seed)
+    # First, because a baseline may be unknown or not installed.
+    others = {name: baseline(name, task=task, n_rows=len(rows), seed=seed) for name in baselines}
     metric = TableMetric(seed=seed)
     found = metric.evaluate(task, rows)
     real = pd.concat([train, holdout], ignore_index=True)
@@ -128,10 +130,7 @@ def evaluate_task(
         supports=alpha_precision(**compared),
         diversity=diversity(real=task.train, synthetic=synthetic, schema=schema),
         privacy=found.privacy,
-        baselines={
-            name: _scored(metric.evaluate(task, baseline(name, task=task, n_rows=len(rows), seed=seed)))
-            for name in baselines
-        },
+        baselines={name: _scored(metric.evaluate(task, table)) for name, table in others.items()},
         seed=seed,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,20 +27,26 @@ _N_RUNS = 5
 """Runs of the random forest, the only one of the three that differs from run to run."""
 
 
+class Spread(NamedTuple):
+    """Mean and standard deviation over the runs."""
+
+    mean: float
+    std: float
+
+
 @dataclass(frozen=True)
 class PaperResult:
     """What the authors' tables show.
 
     Attributes:
         n_rows: rows trained on.
-        utility: regime, classifier and metric to mean and standard deviation over the runs; `tstr` and `combined`
-            only with a synthetic table.
+        utility: by regime, classifier and metric; `tstr` and `combined` only with a synthetic table.
         duplicates: per cent of the synthetic rows equal to an earlier one; nan without a synthetic table.
         collisions: per cent equal to a real row, test rows included.
     """
 
     n_rows: int
-    utility: Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]]
+    utility: Mapping[str, Mapping[str, Mapping[str, Spread]]]
     duplicates: float = float("nan")
     collisions: float = float("nan")
 
@@ -121,7 +127,7 @@ def _regimes(train: pd.DataFrame, kept: pd.DataFrame | None, n_rows: int) -> dic
     return regimes
 
 
-def _scores(name: str, rows: pd.DataFrame, test: pd.DataFrame, target: str) -> dict[str, tuple[float, float]]:
+def _scores(name: str, rows: pd.DataFrame, test: pd.DataFrame, target: str) -> dict[str, Spread]:
     from sklearn.metrics import accuracy_score, roc_auc_score
 
     positive = max(test[target].dropna().unique())
@@ -139,7 +145,7 @@ def _scores(name: str, rows: pd.DataFrame, test: pd.DataFrame, target: str) -> d
                 chances = _PREDICTORS[name](features, labels.astype(int), encode(test), run)
         found["roc_auc"].append(float(roc_auc_score(truth, chances)))
         found["accuracy"].append(float(accuracy_score(truth, chances > 0.5)))
-    return {metric: (float(np.mean(values)), float(np.std(values))) for metric, values in found.items()}
+    return {metric: Spread(float(np.mean(values)), float(np.std(values))) for metric, values in found.items()}
 
 
 def _encoder(rows: pd.DataFrame, test: pd.DataFrame, target: str) -> Callable[[pd.DataFrame], Matrix]:

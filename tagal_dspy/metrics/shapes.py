@@ -11,17 +11,22 @@ import pandas as pd
 
 from tagal_dspy.metrics.tables import Matrix
 from tagal_dspy.profile import profile_of
-from tagal_dspy.schema import CategoricalColumn, ModelledColumn, Row
+from tagal_dspy.schema import CategoricalColumn, DatetimeColumn, ModelledColumn, NumericalColumn, Row, TextColumn
 from tagal_dspy.task import TableTask
 
 MAX_BARS = 12
 N_INTERVALS = 10
+MUCH = 0.2
+"""Share of the real rows from which one number gets a bar of its own beside the intervals."""
+
 _OTHERS, _MISSING = "(others)", "(missing)"
 
 
 @dataclass(frozen=True)
 class Bars:
     """One column as shares of the rows: of its most frequent values, or of ten equal intervals.
+
+    A number that is very frequent counts in no interval, and has a bar of its own.
 
     Attributes:
         labels: the value or interval of each bar.
@@ -51,13 +56,10 @@ def bars(column: ModelledColumn, real: pd.Series[Any], synthetic: pd.Series[Any]
         labels = list(map(column.shown, chosen))
         codes = [pd.Categorical(side, categories=chosen).codes for side in sides]
     else:
-        cuts = _cuts(real)
-        texts = list(map(column.shown, cuts))
-        labels = [f"up to {texts[0]}", *map(" to ".join, pairwise(texts)), f"above {texts[-1]}"]
-        codes = [np.where(side.isna(), -1, np.searchsorted(cuts, side)) for side in sides]
+        labels, codes = _intervals(column, sides)
     labels += [_OTHERS, _MISSING]
     shares = np.array([_shares(*each, len(labels)) for each in zip(codes, sides, strict=True)])
-    kept = np.flatnonzero(shares.sum(axis=0) > 0)
+    kept = [place for place, share in enumerate(shares.sum(axis=0)) if share > 0 or place < len(labels) - 2]
     return Bars(tuple(labels[place] for place in kept), *(tuple(side[kept].tolist()) for side in shares))
 
 
@@ -65,6 +67,21 @@ def _frequent(sides: tuple[pd.Series[Any], ...]) -> list[Any]:
     """The values that are most frequent on either side."""
     most = pd.concat([side.value_counts(normalize=True) for side in sides], axis=1).max(axis=1)
     return most.sort_index().sort_values(ascending=False, kind="stable").index[:MAX_BARS].tolist()
+
+
+def _intervals(
+    column: NumericalColumn | DatetimeColumn | TextColumn, sides: tuple[pd.Series[Any], ...]
+) -> tuple[list[str], list[Any]]:
+    """Labels of the intervals, and in which of them each value is; -1 where it is missing."""
+    real = sides[0]
+    cuts = {column.shown(cut): cut for cut in _cuts(real)}
+    labels = [f"up to {next(iter(cuts))}", *map(" to ".join, pairwise(cuts)), f"above {[*cuts][-1]}"]
+    codes = [np.where(side.isna(), -1, np.searchsorted([*cuts.values()], side)) for side in sides]
+    common = real.mode()[0]
+    if (real == common).mean() > MUCH:
+        codes = [np.where(side == common, len(labels), code) for side, code in zip(sides, codes, strict=True)]
+        labels.append(f"exactly {column.shown(common)}")
+    return labels, codes
 
 
 def _cuts(real: pd.Series[Any]) -> Matrix:

@@ -1,7 +1,8 @@
 """Reports for people: one content, as HTML, Markdown and LaTeX."""
 
-from tagal_dspy.reports.evaluation import evaluation_page, run_sections
+from tagal_dspy.reports.evaluation import evaluation_page, run_page, run_sections
 from tagal_dspy.reports.page import Figure, Listing, Page, Section, Table, html
+from tagal_dspy.reports.paper import paper_page, paper_table, published
 from tagal_dspy.reports.text import latex, markdown, markdown_table
 
 __all__ = [
@@ -15,5 +16,9 @@ __all__ = [
     "latex",
     "markdown",
     "markdown_table",
+    "paper_page",
+    "paper_table",
+    "published",
+    "run_page",
     "run_sections",
 ]

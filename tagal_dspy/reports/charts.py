@@ -19,7 +19,7 @@ _CONFIG = {
     "padding": {"left": 12, "right": 8, "top": 4, "bottom": 4},  # a reader's font may be wider than the one measured
     "view": {"stroke": None},
     "axis": {**_INK, "gridColor": "var(--line)", "domainColor": "var(--line)", "tickColor": "var(--line)"},
-    "axisX": {"titleFontSize": 11},
+    "axisX": {"titleFontSize": 11, "labelOverlap": "greedy", "labelSeparation": 8},
     "axisY": {"labelLimit": 105},
     "legend": {**_INK, "orient": "bottom", "title": None, "columns": 1},
 }

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tagal_dspy.metrics import Nearness, Rate, TableReport
+from tagal_dspy.metrics import Nearness, Rate, TableReport, evaluate_task
 from tagal_dspy.reports.charts import bars_chart, curve_chart, heat_map, scores_chart
 from tagal_dspy.reports.page import Figure, Listing, Page, Part, Section, Table
+from tagal_dspy.synthesizer import TagalSynthesizer
+from tagal_dspy.task import TableTask
 
 MAX_PLOTS = 40
 """Columns that are drawn, the least similar ones; the table holds all."""
@@ -42,6 +44,15 @@ def evaluation_page(report: TableReport, run: Sequence[Section] = ()) -> Page:
         Section("Limits", list(_limits(report))),
     ]
     return Page(f"Synthetic table: {report.table}", list(lead(report)), sections)
+
+
+def run_page(synthesizer: TagalSynthesizer) -> Page:
+    """The report of a table that a synthesizer has just sampled, judged by the test rows of its task."""
+    task, prediction = synthesizer.task_, synthesizer.prediction_
+    final = TableTask.of_parts(task.schema, train=task.train, validation=task.test)
+    report = evaluate_task(final, prediction.table, seed=synthesizer.seed)
+    predictors = synthesizer.program_.named_predictors()
+    return evaluation_page(report, run_sections(prediction, {n: each.signature.instructions for n, each in predictors}))
 
 
 def run_sections(prediction: Any, instructions: Mapping[str, str]) -> list[Section]:
@@ -90,17 +101,16 @@ def lead(report: TableReport) -> Iterator[str]:
 
 
 def score_tables(report: TableReport) -> Iterator[Table]:
-    """The score beside floor, ceiling and baselines, and utility by regime and classifier."""
-    ours, names = report.score, list(report.score.parts)
-    scored = {"this table": ours, **report.baselines}
-    rows = [
-        [name, *_ends(each), *(_n(each.parts[p].raw) for p in names), *_penalised(each.objectives)]
-        for name, each in scored.items()
-    ]
+    """The score beside floor, ceiling and baselines, its penalties, and utility by regime and classifier."""
+    ours, scored = report.score, {"this table": report.score, **report.baselines}
+    parts = [name for name in ("utility", "fidelity") if name in ours.parts]
+    rows = [[name, *_ends(each), *(_n(each.parts[part].raw) for part in parts)] for name, each in scored.items()]
     for name, value, end in (("floor: independent columns", 0, "floor"), ("ceiling: as many real rows", 1, "ceiling")):
-        rows.append([name, _n(value, 2), "", *(_n(getattr(ours.parts[p], end)) for p in names), "", "", "", ""])
-    header = ["table", "score", "interval", *names, "validity", "no collisions", "diversity", "privacy"]
-    yield Table("Score, its parts as measured, and its penalties (1 is best)", header, rows)
+        rows.append([name, _n(value, 2), "", *(_n(getattr(ours.parts[part], end)) for part in parts)])
+    yield Table("Score, and its parts as measured", ["table", "score", "interval", *parts], rows)
+    others = {"validity": "validity", "collisions": "no collisions", "diversity": "diversity", "privacy": "privacy"}
+    rows = [[name, *(_n(each.objectives[key], 2) for key in others)] for name, each in scored.items()]
+    yield Table("Other objectives (1 is best)", ["table", *others.values()], rows)
     if report.utility:
         classifiers = list(report.utility["trtr"])
         regimes = [
@@ -171,8 +181,8 @@ def _pair_table(report: TableReport) -> Iterator[Part]:
     pairs = sorted(report.pairs, key=lambda pair: pair.score)[:MAX_PAIRS]
     rows = [[f"{pair.first} and {pair.second}", _n(pair.real, 2), _n(pair.score, 2)] for pair in pairs]
     if rows:
-        caption = "Related columns, the least well kept first (1 is best)"
-        yield Table(caption, ["columns", "related in the real table", "kept"], rows)
+        caption = "Relations of the real table, the least well kept first (kept: 1 is best)"
+        yield Table(caption, ["columns", "real", "kept"], rows)
     else:
         yield "No two columns are related in the real table."
 
@@ -234,10 +244,6 @@ def _metric(report: TableReport) -> str:
 
 def _ends(scored: Any) -> list[str]:
     return [_n(scored.value, 2), f"{_n(scored.low, 2)} to {_n(scored.high, 2)}"]
-
-
-def _penalised(objectives: Mapping[str, float]) -> list[str]:
-    return [_n(objectives[name], 2) for name in ("validity", "collisions", "diversity", "privacy")]
 
 
 def _n(value: float | None, digits: int = 3) -> str:
