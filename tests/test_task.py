@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tagal_dspy.errors import DataError, TaskNotFoundError
-from tagal_dspy.schema import SchemaOverrides
+from tagal_dspy.schema import SchemaOverrides, TableSchema
 from tagal_dspy.task import TableTask, find_task
 
 SECRET = "Ms. Rosalind Secret"
@@ -166,3 +166,12 @@ def test_pickle_loads_in_another_process_only_after_the_task_is_made(task: Table
     )
     assert loaded.returncode == 1
     assert "make the TableTask from its table before loading what refers to it" in loaded.stderr
+
+
+def test_task_of_parts_keeps_them_and_is_known_by_its_split() -> None:
+    frame = pd.DataFrame({"x": range(50), "y": ["a", "b"] * 25})
+    schema = TableSchema.infer(frame, "y")
+    tasks = [TableTask.of_parts(schema, train=frame[:n], validation=frame[n:]) for n in (30, 40)]
+    assert [(len(each.train), len(each.validation), len(each.test)) for each in tasks] == [(30, 20, 0), (40, 10, 0)]
+    assert len({tasks[0].id, tasks[1].id, TableTask(frame, "y").id}) == 3
+    assert pickle.loads(pickle.dumps(tasks[0])) is tasks[0]

@@ -43,8 +43,8 @@ class Evaluation:
             `fidelity`, `diversity`, `privacy`, `validity`, `collisions`.
         scores: `utility` and `fidelity`, raw and calibrated, with floor, ceiling and interval.
         problem: why the table cannot be judged; then there is nothing but the worst score.
-        low: lower end of an interval of the score that holds at least 95 %: all parts at their lower ends at once.
-        high: its upper end.
+        low: the score with every part at the lower end of its interval.
+        high: likewise at the upper ends.
     """
 
     score: float

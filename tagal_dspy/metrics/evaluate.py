@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from tagal_dspy.metrics.fidelity import alpha_precision, detection, prdc, validi
 from tagal_dspy.metrics.report import Associations, ColumnFidelity, Rows, Scored, TableReport
 from tagal_dspy.metrics.shapes import associations, bars
 from tagal_dspy.metrics.tables import frame_problems, ready
-from tagal_dspy.metrics.utility import combined, some_rows, trtr
+from tagal_dspy.metrics.utility import Learning, combined, some_rows, trtr
 from tagal_dspy.schema import SchemaOverrides, TableSchema
 from tagal_dspy.schema.infer import table_problems
 from tagal_dspy.task import TEST_SHARE, TableTask, stratified
@@ -36,6 +37,7 @@ def evaluate(
     *,
     seed: int = 0,
     baselines: Sequence[str] = (),
+    learning: Learning | None = None,
     overrides: SchemaOverrides | None = None,
 ) -> TableReport:
     """Measure a synthetic table against a real one.
@@ -48,6 +50,7 @@ def evaluate(
             saw those, the score flatters it.
         seed: of the split, the sample and all models.
         baselines: names of `BASELINES` to score at the same size.
+        learning: classifiers and metric of utility, as for `TableMetric`.
         overrides: what is known better about the columns than the values show.
 
     Returns:
@@ -71,7 +74,8 @@ def evaluate(
     train = real if target is None else real[real[target].notna()]
     held = stratified(train, schema, TEST_SHARE if holdout is None else 0.0, seed)
     task = TableTask.of_parts(schema, train=train[~held], validation=train[held] if holdout is None else holdout)
-    return evaluate_task(task, synthetic, seed=seed, baselines=baselines, held_out=holdout is None)
+    held_out = holdout is None
+    return evaluate_task(task, synthetic, seed=seed, baselines=baselines, learning=learning, held_out=held_out)
 
 
 def _check(
@@ -87,7 +91,13 @@ def _check(
 
 
 def evaluate_task(
-    task: TableTask, synthetic: pd.DataFrame, *, seed: int = 0, baselines: Sequence[str] = (), held_out: bool = False
+    task: TableTask,
+    synthetic: pd.DataFrame,
+    *,
+    seed: int = 0,
+    baselines: Sequence[str] = (),
+    learning: Learning | None = None,
+    held_out: bool = False,
 ) -> TableReport:
     """Measure a synthetic table against the training rows of a task and, as its holdout, the validation rows.
 
@@ -98,7 +108,7 @@ def evaluate_task(
     rows = _sampled(schema, synthetic, seed)
     # First, because a baseline may be unknown or not installed.
     others = {name: baseline(name, task=task, n_rows=len(rows), seed=seed) for name in baselines}
-    metric = TableMetric(seed=seed)
+    metric = TableMetric(learning=learning, seed=seed)
     found = metric.evaluate(task, rows)
     real = pd.concat([train, holdout], ignore_index=True)
     valid = validity(real=real, synthetic=synthetic, schema=schema)
@@ -112,7 +122,8 @@ def evaluate_task(
         problem=schema.problem,
         rows=Rows(len(synthetic), len(rows), len(train), len(holdout), held_out),
         score=_scored(found),
-        utility=_utility(task, rows, found, seed),
+        metric=metric.learning.metric or ("r2" if schema.problem == "regression" else "roc_auc"),
+        utility=_utility(task, rows, found, metric),
         untrained=found.utility.reason if found.utility else "",
         columns={
             column.name: ColumnFidelity(
@@ -148,13 +159,16 @@ def _scored(found: Evaluation) -> Scored:
     return Scored(found.score, found.low, found.high, found.scores, found.objectives)
 
 
-def _utility(task: TableTask, rows: pd.DataFrame, found: Evaluation, seed: int) -> dict[str, dict[str, float]]:
+def _utility(
+    task: TableTask, rows: pd.DataFrame, found: Evaluation, metric: TableMetric
+) -> dict[str, dict[str, float]]:
     """By regime and classifier; real rows train as many as there are synthetic ones, where there are."""
     if found.utility is None:
         return {}
     (train,) = ready(task.schema, train=task.train)
-    real = some_rows(train, min(len(rows), len(train)), np.random.default_rng(seed))
-    tested: dict[str, Any] = {"holdout": task.validation, "schema": task.schema}
-    mixed = combined(real=task.train, synthetic=rows, mixes=[_MIX], seed=seed, **tested)
+    real = some_rows(train, min(len(rows), len(train)), np.random.default_rng(metric.seed))
+    learning = replace(metric.learning, n_bootstrap=0)
+    tested: dict[str, Any] = {"holdout": task.validation, "schema": task.schema, "learning": learning}
+    mixed = combined(real=task.train, synthetic=rows, mixes=[_MIX], seed=metric.seed, **tested)
     regimes = {"tstr": found.utility, "trtr": trtr(real=real, **tested), "combined": mixed[_MIX]}
     return {name: {**each.by_classifier, "mean": each.value} for name, each in regimes.items()}

@@ -41,8 +41,8 @@ class Scored:
 
     Attributes:
         value: 0 for independent marginals, 1 for as many real rows, on average; at least -1.
-        low: lower end of an interval that holds at least 95 %.
-        high: its upper end.
+        low: with every part at the lower end of its 95 % interval; wider than needed where parts err apart.
+        high: likewise at the upper ends.
         parts: `utility` and `fidelity`, raw and calibrated, with floor, ceiling and 95 % interval.
         objectives: the parts and penalties that make the value, higher is better.
     """
@@ -83,8 +83,9 @@ class TableReport:
         problem: `binary`, `multiclass`, `regression` or `none`.
         rows: how many rows were compared.
         score: of the synthetic table, between floor and ceiling.
+        metric: of utility: `roc_auc`, `r2` for regression, or what was asked for.
         utility: by regime (`tstr`, `trtr`, `combined`: half real, half synthetic) and classifier (`LR`, `RF`, `HGB`),
-            and their `mean`: ROC AUC, or R² for regression, of models tested on the holdout. Empty without a target.
+            and their `mean`, of models tested on the holdout. Empty without a target.
         untrained: why no model could be trained on the synthetic rows; empty where one could.
         columns: by column, fidelity and validity.
         pairs: the columns that are related in the real table, and how well that is kept: 0 to 1, higher is better.
@@ -103,6 +104,7 @@ class TableReport:
     problem: str
     rows: Rows
     score: Scored
+    metric: str
     utility: Mapping[str, Mapping[str, float]]
     untrained: str
     columns: Mapping[str, ColumnFidelity]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,7 +74,7 @@ def _intervals(
     """Labels of the intervals, and in which of them each value is; -1 where it is missing."""
     real = sides[0]
     cuts = {column.shown(cut): cut for cut in _cuts(real)}
-    labels = [f"up to {next(iter(cuts))}", *map(" to ".join, pairwise(cuts)), f"above {[*cuts][-1]}"]
+    labels = [f"up to {next(iter(cuts))}", *(f"above {cut}" for cut in cuts)]
     codes = [np.where(side.isna(), -1, np.searchsorted([*cuts.values()], side)) for side in sides]
     common = real.mode()[0]
     if (real == common).mean() > MUCH:

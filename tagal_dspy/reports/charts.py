@@ -34,7 +34,13 @@ def bars_chart(bars: Bars) -> str:
     ]
     y = {"field": "label", "type": "nominal", "sort": None, "title": None, "axis": {"ticks": False, "domain": False}}
     x = {"type": "quantitative", "title": "share of rows", "axis": {"format": ".0%", "tickCount": 4}}
-    bar = {"type": "bar", "height": {"band": 0.8}, "color": "var(--real)"}
+    bar = {
+        "type": "bar",
+        "height": {"band": 0.8},
+        "color": "var(--real)",
+        "stroke": "var(--muted)",
+        "strokeWidth": 0.75,
+    }
     tick = {"type": "tick", "color": "var(--synthetic)", "thickness": 3, "bandSize": 15, "opacity": 1}
     layers = [
         {"mark": mark, "encoding": {"x": {**x, "field": who}}} for mark, who in ((bar, "real"), (tick, "synthetic"))

@@ -1,16 +1,13 @@
-"""The report of `evaluate`, and of a run that made the table."""
+"""The report of `evaluate`."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tagal_dspy.metrics import Nearness, Rate, TableReport, evaluate_task
-from tagal_dspy.reports.charts import bars_chart, curve_chart, heat_map, scores_chart
-from tagal_dspy.reports.page import Figure, Listing, Page, Part, Section, Table
-from tagal_dspy.synthesizer import TagalSynthesizer
-from tagal_dspy.task import TableTask
+from tagal_dspy.metrics import Nearness, Rate, TableReport
+from tagal_dspy.reports.charts import bars_chart, heat_map, scores_chart
+from tagal_dspy.reports.page import Figure, Page, Part, Section, Table
 
 MAX_PLOTS = 40
 """Columns that are drawn, the least similar ones; the table holds all."""
@@ -46,41 +43,13 @@ def evaluation_page(report: TableReport, run: Sequence[Section] = ()) -> Page:
     return Page(f"Synthetic table: {report.table}", list(lead(report)), sections)
 
 
-def run_page(synthesizer: TagalSynthesizer) -> Page:
-    """The report of a table that a synthesizer has just sampled, judged by the test rows of its task."""
-    task, prediction = synthesizer.task_, synthesizer.prediction_
-    final = TableTask.of_parts(task.schema, train=task.train, validation=task.test)
-    report = evaluate_task(final, prediction.table, seed=synthesizer.seed)
-    predictors = synthesizer.program_.named_predictors()
-    return evaluation_page(report, run_sections(prediction, {n: each.signature.instructions for n, each in predictors}))
-
-
-def run_sections(prediction: Any, instructions: Mapping[str, str]) -> list[Section]:
-    """How a run came to its table; no real row is in it.
-
-    Args:
-        prediction: what a program returned.
-        instructions: by predictor, what it tells its language model.
-    """
-    reasons = Counter(reject.reason for reject in prediction.rejects).most_common()
-    usage = [[name, *used.values()] for name, used in prediction.usage.items()]
-    made: list[Part] = [f"{len(prediction.table)} rows were accepted in {prediction.n_draws} draws."]
-    if len(prediction.curve) > 1:
-        made.append(_curve(prediction.curve))
-    rejects = Table("Rejected rows by reason", ["reason", "rows"], reasons) if reasons else "No row was rejected."
-    costs: Part = Table("Calls and tokens", ["model", "calls", "prompt tokens", "completion tokens"], usage)
-    return [
-        Section("Run", [*made, rejects, costs if usage else "No model was called: every answer was in the cache."]),
-        Section("Prompts", [Listing(f"Instructions of {name}", text) for name, text in instructions.items()]),
-    ]
-
-
 def lead(report: TableReport) -> Iterator[str]:
     """The score with floor, ceiling and interval, in sentences."""
     score, rows = report.score, report.rows
+    value, interval = _ends(score)
     yield (
-        f"Score {_n(score.value, 2)}, interval {_n(score.low, 2)} to {_n(score.high, 2)}: 0 (the floor) is a table of "
-        "independent columns, 1 (the ceiling) as many real rows."
+        f"Score {value}, interval {interval}: 0 (the floor) is a table of independent columns, 1 (the ceiling) as many "
+        "real rows."
     )
     for name, said in (
         ("utility", f"Models trained on it reach {_metric(report)}"),
@@ -88,9 +57,10 @@ def lead(report: TableReport) -> Iterator[str]:
     ):
         if name in score.parts:
             part = score.parts[name]
+            raw, floor, ceiling = map(number, (part.raw, part.floor, part.ceiling))
             yield (
-                f"{said} {_n(part.raw)}; the floor is {_n(part.floor)}, the ceiling {_n(part.ceiling)}. Between them "
-                f"that is {_n(part.calibrated, 2)} (95 % interval {_n(part.low, 2)} to {_n(part.high, 2)})."
+                f"{said} {raw}; the floor is {floor}, the ceiling {ceiling}. Between them that is "
+                f"{number(part.calibrated, 2)} (95 % interval {number(part.low, 2)} to {number(part.high, 2)})."
             )
     if report.untrained:
         yield f"No model could be trained: {report.untrained}."
@@ -104,17 +74,17 @@ def score_tables(report: TableReport) -> Iterator[Table]:
     """The score beside floor, ceiling and baselines, its penalties, and utility by regime and classifier."""
     ours, scored = report.score, {"this table": report.score, **report.baselines}
     parts = [name for name in ("utility", "fidelity") if name in ours.parts]
-    rows = [[name, *_ends(each), *(_n(each.parts[part].raw) for part in parts)] for name, each in scored.items()]
+    rows = [[name, *_ends(each), *(number(each.parts[part].raw) for part in parts)] for name, each in scored.items()]
     for name, value, end in (("floor: independent columns", 0, "floor"), ("ceiling: as many real rows", 1, "ceiling")):
-        rows.append([name, _n(value, 2), "", *(_n(getattr(ours.parts[part], end)) for part in parts)])
+        rows.append([name, number(value, 2), "", *(number(getattr(ours.parts[part], end)) for part in parts)])
     yield Table("Score, and its parts as measured", ["table", "score", "interval", *parts], rows)
     others = {"validity": "validity", "collisions": "no collisions", "diversity": "diversity", "privacy": "privacy"}
-    rows = [[name, *(_n(each.objectives[key], 2) for key in others)] for name, each in scored.items()]
+    rows = [[name, *(number(each.objectives[key], 2) for key in others)] for name, each in scored.items()]
     yield Table("Other objectives (1 is best)", ["table", *others.values()], rows)
     if report.utility:
         classifiers = list(report.utility["trtr"])
         regimes = [
-            [_REGIMES[name], *(_n(each.get(classifier)) for classifier in classifiers)]
+            [_REGIMES[name], *(number(each.get(classifier)) for classifier in classifiers)]
             for name, each in report.utility.items()
         ]
         yield Table(f"Utility: {_metric(report)} on held-out real rows", ["trained on", *classifiers], regimes)
@@ -122,9 +92,10 @@ def score_tables(report: TableReport) -> Iterator[Table]:
 
 def near_tables(report: TableReport) -> Iterator[Table]:
     """Neighbourhoods, diversity and privacy."""
-    like = [["detection (ROC AUC)", _n(report.detection), "0.5: not to be told apart"]]
-    for values, best in ((report.prdc, "1"), (report.supports, "1")):
-        like += [[name.replace("_", "-"), _n(value), best] for name, value in vars(values).items()] if values else []
+    like = [["detection (ROC AUC)", number(report.detection), "0.5: not to be told apart"]]
+    for values in (report.prdc, report.supports):
+        if values is not None:
+            like += [[name.replace("_", "-"), number(value), "1"] for name, value in vars(values).items()]
     yield Table("Synthetic and held-out real rows", ["measure", "value", "best"], like)
     rates: dict[str, Rate] = vars(report.diversity)
     varied = [[name.replace("_", " "), _percent(rate.value), _percent(rate.real)] for name, rate in rates.items()]
@@ -136,14 +107,13 @@ def near_tables(report: TableReport) -> Iterator[Table]:
     rows = [_nearness(name, near) for name, near in against.items() if near is not None]
     yield Table("Distance to the closest real row", ["real rows", "DCR", "DCR, lowest 5 %", "NNDR", "copies"], rows)
     if private.closer_to_train is not None and private.expected is not None:
-        shares = [
-            ["closer to training than held-out rows", *map(_percent, (private.closer_to_train, private.expected))]
-        ]
-        yield Table("Signs of copying", ["share of rows", "synthetic", "expected"], shares)
+        shares = map(_percent, (private.closer_to_train, private.expected))
+        closer = ["closer to training than held-out rows", *shares]
+        yield Table("Signs of copying", ["share of rows", "synthetic", "expected"], [closer])
 
 
 def _nearness(name: str, near: Nearness) -> list[str]:
-    return [name, _n(near.dcr), _n(near.dcr_low), _n(near.nndr), _percent(near.copies)]
+    return [name, number(near.dcr), number(near.dcr_low), number(near.nndr), _percent(near.copies)]
 
 
 def _score_figure(report: TableReport) -> Iterator[Figure]:
@@ -155,7 +125,7 @@ def _score_figure(report: TableReport) -> Iterator[Figure]:
 
 
 def _column_table(report: TableReport) -> Iterator[Table]:
-    rows = [[name, c.kind, _n(c.similarity), _percent(c.validity)] for name, c in report.columns.items()]
+    rows = [[name, c.kind, number(c.similarity), _percent(c.validity)] for name, c in report.columns.items()]
     yield Table(
         "Similarity of each column (1 is best) and its valid cells", ["column", "kind", "similarity", "valid"], rows
     )
@@ -164,22 +134,25 @@ def _column_table(report: TableReport) -> Iterator[Table]:
 def _column_figures(report: TableReport) -> Iterator[Part]:
     worst = sorted(report.columns, key=lambda name: report.columns[name].similarity)[:MAX_PLOTS]
     few = f", the {MAX_PLOTS} least similar of {len(report.columns)} columns" if len(report.columns) > MAX_PLOTS else ""
-    yield f"Bars are real rows, lines across them synthetic rows; least similar columns first{few}."
+    yield (
+        f"Bars are real rows, lines across them synthetic rows; least similar columns first{few}. An interval of "
+        "numbers, named by where it begins, reaches up to the next."
+    )
     for name in worst:
         bars = report.columns[name].bars
         shares = zip(bars.labels, map(_percent, bars.real), map(_percent, bars.synthetic), strict=True)
         table = Table(f"Shares of {name}", ["value", "real", "synthetic"], [list(each) for each in shares])
         gap = max(range(len(bars.labels)), key=lambda i: abs(bars.real[i] - bars.synthetic[i]))
         alt = (
-            f"Shares of the values of {name}. They differ most at {bars.labels[gap]}: {_percent(bars.real[gap])} of "
+            f"Shares of the values of {name}. They differ most at '{bars.labels[gap]}': {_percent(bars.real[gap])} of "
             f"real and {_percent(bars.synthetic[gap])} of synthetic rows."
         )
-        yield Figure(f"{name}: similarity {_n(report.columns[name].similarity, 2)}", alt, bars_chart(bars), table)
+        yield Figure(f"{name}: similarity {number(report.columns[name].similarity, 2)}", alt, bars_chart(bars), table)
 
 
 def _pair_table(report: TableReport) -> Iterator[Part]:
     pairs = sorted(report.pairs, key=lambda pair: pair.score)[:MAX_PAIRS]
-    rows = [[f"{pair.first} and {pair.second}", _n(pair.real, 2), _n(pair.score, 2)] for pair in pairs]
+    rows = [[f"{pair.first} and {pair.second}", number(pair.real, 2), number(pair.score, 2)] for pair in pairs]
     if rows:
         caption = "Relations of the real table, the least well kept first (kept: 1 is best)"
         yield Table(caption, ["columns", "real", "kept"], rows)
@@ -202,17 +175,10 @@ def _heat_maps(report: TableReport) -> Iterator[Part]:
     for title, values in (("Real", real), ("Synthetic", made), ("Difference: synthetic less real", gaps)):
         chosen = [[values[i][j] for j in shown] for i in shown]
         labels = [names[i] for i in shown]
-        rows = [[label, *(_n(value, 2) for value in row)] for label, row in zip(labels, chosen, strict=True)]
+        rows = [[label, *(number(value, 2) for value in row)] for label, row in zip(labels, chosen, strict=True)]
         i, j = max(((i, j) for i in range(len(shown)) for j in range(i)), key=lambda at: abs(chosen[at[0]][at[1]]))
-        alt = f"{title}: relations of columns. The greatest is {labels[i]} with {labels[j]}, {_n(chosen[i][j], 2)}."
+        alt = f"{title}: relations of columns. The greatest is {labels[i]} with {labels[j]}, {number(chosen[i][j], 2)}."
         yield Figure(title, alt, heat_map(labels, chosen), Table(f"{title}, Cramér's V", ["column", *labels], rows))
-
-
-def _curve(values: Sequence[float]) -> Figure:
-    table = Table("Score by iteration", ["iteration", "score"], [[step, _n(v)] for step, v in enumerate(values)])
-    told = ", ".join(_n(value) for value in values)
-    caption = "Quick score of the rows, by iteration (higher is better)"
-    return Figure(caption, f"Mean quick score by iteration, from 0: {told}.", curve_chart(values, "quick score"), table)
 
 
 def _limits(report: TableReport) -> Iterator[str]:
@@ -239,14 +205,14 @@ def _limits(report: TableReport) -> Iterator[str]:
 
 
 def _metric(report: TableReport) -> str:
-    return "R²" if report.problem == "regression" else "ROC AUC"
+    return {"roc_auc": "ROC AUC", "r2": "R²"}.get(report.metric, report.metric.replace("_", " "))
 
 
 def _ends(scored: Any) -> list[str]:
-    return [_n(scored.value, 2), f"{_n(scored.low, 2)} to {_n(scored.high, 2)}"]
+    return [number(scored.value, 2), f"{number(scored.low, 2)} to {number(scored.high, 2)}"]
 
 
-def _n(value: float | None, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     """A number to be read; a dash where there is none."""
     if value is None or value != value:
         return "–"

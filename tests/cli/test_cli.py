@@ -18,15 +18,6 @@ import pytest
 from scripts import shop_frame, shop_rows
 from servers import chat_server, error
 
-from tagal_dspy.cli import main
-
-
-@pytest.fixture
-def shop_csv(tmp_path: Path) -> Path:
-    path = tmp_path / "shop.csv"
-    shop_frame().to_csv(path, index=False)
-    return path
-
 
 def write_rows(body: dict[str, Any]) -> str:
     """Plays generator and critic."""
@@ -42,31 +33,7 @@ def server() -> Iterator[str]:
         yield address
 
 
-class Ran:
-    """A finished command."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def tagal(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run a command in this process, with a cache of its own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-    def run(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["tagal", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return Ran(code, captured.out, captured.err)
-
-    return run
-
-
-def generate(tagal: Any, data: object, server: str, *more: object) -> Ran:
+def generate(tagal: Any, data: object, server: str, *more: object) -> Any:
     return tagal("generate", data, "--target", "buys", "--lm", "openai/x", "--api-base", server, *more)
 
 
@@ -350,3 +317,22 @@ def test_help_comes_without_loading_anything_heavy() -> None:
         "import sys; from tagal_dspy.cli.app import app; print(sorted({'dspy', 'pandas', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_report_of_a_run_is_one_page_with_rejects_and_prompts_and_no_few_shot(
+    tagal: Any, shop_csv: Path, server: str, tmp_path: Path
+) -> None:
+    page = tmp_path / "run.html"
+    ran = generate(tagal, shop_csv, server, "--rows", 30, "--out", tmp_path / "new.csv", "--html", page)
+    assert ran.code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "Synthetic table: shop" in text
+    assert "Instructions of generator.predict" in text
+    assert "openai/x" in text
+    assert not any(",".join(map(str, row)) in text for row in shop_frame().itertuples(index=False))
+
+
+def test_report_that_cannot_be_written_is_told_before_the_work(tagal: Any, shop_csv: Path, tmp_path: Path) -> None:
+    ran = generate(tagal, shop_csv, "http://127.0.0.1:9/v1", "--html", tmp_path / "no" / "run.html")
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert "does not exist" in ran.err

@@ -13,6 +13,7 @@ import pytest
 
 from tagal_dspy.errors import SettingsError
 from tagal_dspy.metrics import Learning, TableMetric, baseline
+from tagal_dspy.metrics.combined import softened
 from tagal_dspy.schema import Reject
 from tagal_dspy.task import TableTask
 
@@ -54,6 +55,14 @@ def test_copied_training_rows_are_faithful_and_fail_in_privacy(metric: TableMetr
     assert found.objectives["privacy"] == 0.0
     assert found.objectives["collisions"] == 0.0
     assert found.score < 0.3
+
+
+def test_interval_of_the_score_is_that_of_its_parts_together(metric: TableMetric, task: TableTask) -> None:
+    found = metric.evaluate(task, real_rows(task))
+    assert found.low < found.score < found.high
+    only = TableMetric({"fidelity": 1.0}, learning=FAST).evaluate(task, real_rows(task))
+    lost = (1 - only.objectives["validity"]) + (1 - only.objectives["collisions"])
+    assert only.high == pytest.approx(softened(only.scores["fidelity"].high) - lost)
 
 
 def test_one_row_repeated_is_no_better_than_the_floor(metric: TableMetric, task: TableTask) -> None:

@@ -1,0 +1,50 @@
+"""The report of a run: the table that it made, and how it came to that table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tagal_dspy.metrics import evaluate_task
+from tagal_dspy.reports.charts import curve_chart
+from tagal_dspy.reports.evaluation import evaluation_page, number
+from tagal_dspy.reports.page import Figure, Listing, Page, Part, Section, Table
+from tagal_dspy.synthesizer import TagalSynthesizer
+from tagal_dspy.task import TableTask
+
+
+def run_page(synthesizer: TagalSynthesizer) -> Page:
+    """The report of a table that a synthesizer has just sampled, judged by the test rows of its task."""
+    task, prediction = synthesizer.task_, synthesizer.prediction_
+    final = TableTask.of_parts(task.schema, train=task.train, validation=task.test)
+    report = evaluate_task(final, prediction.table, seed=synthesizer.seed)
+    predictors = synthesizer.program_.named_predictors()
+    return evaluation_page(report, run_sections(prediction, {n: each.signature.instructions for n, each in predictors}))
+
+
+def run_sections(prediction: Any, instructions: Mapping[str, str]) -> list[Section]:
+    """How a run came to its table; no real row is in it.
+
+    Args:
+        prediction: what a program returned.
+        instructions: by predictor, what it tells its language model.
+    """
+    reasons = Counter(reject.reason for reject in prediction.rejects).most_common()
+    usage = [[name, *used.values()] for name, used in prediction.usage.items()]
+    made: list[Part] = [f"{len(prediction.table)} rows were accepted in {prediction.n_draws} draws."]
+    if len(prediction.curve) > 1:
+        made.append(_curve(prediction.curve))
+    rejects = Table("Rejected rows by reason", ["reason", "rows"], reasons) if reasons else "No row was rejected."
+    costs: Part = Table("Calls and tokens", ["model", "calls", "prompt tokens", "completion tokens"], usage)
+    return [
+        Section("Run", [*made, rejects, costs if usage else "No model was called: every answer was in the cache."]),
+        Section("Prompts", [Listing(f"Instructions of {name}", text) for name, text in instructions.items()]),
+    ]
+
+
+def _curve(values: Sequence[float]) -> Figure:
+    table = Table("Score by iteration", ["iteration", "score"], [[step, number(v)] for step, v in enumerate(values)])
+    told = ", ".join(number(value) for value in values)
+    caption = "Quick score of the rows, by iteration (higher is better)"
+    return Figure(caption, f"Mean quick score by iteration, from 0: {told}.", curve_chart(values, "quick score"), table)

@@ -1,0 +1,89 @@
+"""`tagal evaluate` as a person uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from scripts import shop_frame
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[object]:
+    """The options that name three tables."""
+    options: list[object] = ["--target", "buys"]
+    for seed, name in enumerate(("real", "synthetic", "holdout")):
+        shop_frame(90, seed).to_csv(tmp_path / f"{name}.csv", index=False)
+        options += [f"--{name}", tmp_path / f"{name}.csv"]
+    return options
+
+
+def test_terminal_shows_score_floor_ceiling_and_baselines(tagal: Any, files: list[object]) -> None:
+    ran = tagal("evaluate", *files, "--baselines", "marginals, bootstrap_noise")
+    assert ran.code == 0
+    assert ran.out.startswith("Score ")
+    assert all(each in ran.out for each in ("floor", "ceiling", "marginals", "bootstrap_noise", "TSTR", "novelty"))
+
+
+def test_json_is_all_that_is_printed_and_reports_are_written_beside_it(
+    tagal: Any, files: list[object], tmp_path: Path
+) -> None:
+    outs = {name: tmp_path / f"report.{name}" for name in ("html", "markdown", "latex")}
+    outs["html"].write_text("precious")
+    asked = [*files, "--json", *(each for name, path in outs.items() for each in (f"--{name}", path))]
+    ran = tagal("evaluate", *asked)
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert "--force" in ran.err
+    assert outs["html"].read_text() == "precious"
+
+    values = json.loads(tagal("evaluate", *asked, "--force").out)
+    assert (values["protocol"], values["table"], values["target"]) == ("default", "real", "buys")
+    assert values["rows"] == {"synthetic": 90, "measured": 90, "train": 90, "holdout": 90, "held_out": False}
+    starts = [path.read_text(encoding="utf-8")[:13] for path in outs.values()]
+    assert starts == ["<!doctype htm", "# Synthetic t", "\\begin{table}"]
+
+
+def test_paper_protocol_names_its_regimes_and_classifiers(tagal: Any, tmp_path: Path) -> None:
+    pytest.importorskip("lightgbm", reason="the extra `paper` is not installed")
+    shop_frame(120, 0).to_csv(tmp_path / "real.csv", index=False)
+    shop_frame(60, 1).to_csv(tmp_path / "synthetic.csv", index=False)
+    asked = ["--real", tmp_path / "real.csv", "--synthetic", tmp_path / "synthetic.csv", "--target", "buys"]
+    values = json.loads(tagal("evaluate", *asked, "--protocol", "paper", "--json").out)
+    assert values["protocol"] == "paper"
+    assert list(values["utility"]) == ["trtr", "tstr", "combined"]
+    assert all(list(each) == ["LGB", "RF", "XGB"] for each in values["utility"].values())
+    assert values["utility"]["tstr"]["LGB"]["roc_auc"].keys() == {"mean", "std"}
+    shown = tagal("evaluate", *asked, "--protocol", "paper", "--html", tmp_path / "paper.html")
+    assert "tstr LGB" in shown.out
+    assert "combined XGB" in (tmp_path / "paper.html").read_text(encoding="utf-8")
+
+
+def test_every_problem_of_the_tables_is_a_line(tagal: Any, files: list[object], tmp_path: Path) -> None:
+    pd.read_csv(tmp_path / "synthetic.csv").drop(columns="buys").head(1).to_csv(tmp_path / "synthetic.csv", index=False)
+    pd.read_csv(tmp_path / "holdout.csv").assign(age="old").to_csv(tmp_path / "holdout.csv", index=False)
+    ran = tagal("evaluate", *files)
+    assert ran.code == 2
+    assert ran.err.splitlines() == [
+        "tagal: synthetic: the target 'buys' is missing",
+        "tagal: synthetic: 1 rows; at least 2 are needed",
+        "tagal: holdout: column 'age' holds 'old' and 89 more that are no finite numbers",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--protocol", "magic"], "--protocol 'magic' is unknown"),
+        (["--protocol", "paper"], "leave out --holdout"),
+        (["--baselines", "magic"], "baseline 'magic' is unknown; use real, marginals"),
+        (["--html", "nowhere/a.html"], "folder nowhere does not exist"),
+        (["--real", "missing.csv"], "no file missing.csv"),
+    ],
+)
+def test_bad_options_are_one_line(tagal: Any, files: list[object], more: list[str], message: str) -> None:
+    ran = tagal("evaluate", *files, *more)
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert message in ran.err
