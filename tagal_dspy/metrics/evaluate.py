@@ -14,6 +14,7 @@ from tagal_dspy.metrics.baselines import baseline
 from tagal_dspy.metrics.combined import Evaluation, TableMetric
 from tagal_dspy.metrics.diversity import diversity
 from tagal_dspy.metrics.fidelity import alpha_precision, detection, prdc, validity
+from tagal_dspy.metrics.privacy import privacy
 from tagal_dspy.metrics.report import Associations, ColumnFidelity, Rows, Scored, TableReport
 from tagal_dspy.metrics.shapes import associations, bars
 from tagal_dspy.metrics.tables import frame_problems, ready
@@ -82,6 +83,8 @@ def _check(
     real: pd.DataFrame, frames: Mapping[str, pd.DataFrame], target: str | None, overrides: SchemaOverrides
 ) -> None:
     """Raise `DataError` where the real table has no schema, with what else can be told without one."""
+    if not isinstance(real, pd.DataFrame):
+        raise DataError(f"real: expected a pandas.DataFrame, got {type(real).__name__}")
     problems = [f"real: {problem}" for problem in table_problems(real, target, overrides)]
     if problems:
         names = [*real.columns, *([] if target is None or target in real.columns else [target])]
@@ -97,11 +100,13 @@ def evaluate_task(
     seed: int = 0,
     baselines: Sequence[str] = (),
     learning: Learning | None = None,
+    few_shots: pd.DataFrame | None = None,
     held_out: bool = False,
 ) -> TableReport:
     """Measure a synthetic table against the training rows of a task and, as its holdout, the validation rows.
 
-    See `evaluate`. The test rows of a task are judged by with `TableTask.of_parts(..., validation=task.test)`.
+    See `evaluate`; `few_shots` are real rows that stood in prompts. To judge by the test rows of a task, make another
+    with `TableTask.of_parts(..., validation=task.test)`.
     """
     schema = task.schema
     train, holdout, whole = ready(schema, train=task.train, holdout=task.validation, synthetic=synthetic)
@@ -140,7 +145,11 @@ def evaluate_task(
         prdc=prdc(**compared, k=_N_NEIGHBOURS) if enough else None,
         supports=alpha_precision(**compared),
         diversity=diversity(real=task.train, synthetic=synthetic, schema=schema),
-        privacy=found.privacy,
+        privacy=found.privacy
+        if few_shots is None
+        else privacy(
+            synthetic=rows, train=task.train, holdout=task.validation, few_shots=few_shots, schema=task.schema
+        ),
         baselines={name: _scored(metric.evaluate(task, table)) for name, table in others.items()},
         seed=seed,
     )

@@ -113,7 +113,7 @@ def near_tables(report: TableReport) -> Iterator[Table]:
 
 
 def _nearness(name: str, near: Nearness) -> list[str]:
-    return [name, number(near.dcr), number(near.dcr_low), number(near.nndr), _percent(near.copies)]
+    return [f"{name} ({near.n_rows})", number(near.dcr), number(near.dcr_low), number(near.nndr), _percent(near.copies)]
 
 
 def _score_figure(report: TableReport) -> Iterator[Figure]:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from tagal_dspy.metrics import evaluate_task
 from tagal_dspy.reports.charts import curve_chart
 from tagal_dspy.reports.evaluation import evaluation_page, number
@@ -18,9 +20,21 @@ def run_page(synthesizer: TagalSynthesizer) -> Page:
     """The report of a table that a synthesizer has just sampled, judged by the test rows of its task."""
     task, prediction = synthesizer.task_, synthesizer.prediction_
     final = TableTask.of_parts(task.schema, train=task.train, validation=task.test)
-    report = evaluate_task(final, prediction.table, seed=synthesizer.seed)
+    report = evaluate_task(final, prediction.table, seed=synthesizer.seed, few_shots=_few_shots(synthesizer))
     predictors = synthesizer.program_.named_predictors()
     return evaluation_page(report, run_sections(prediction, {n: each.signature.instructions for n, each in predictors}))
+
+
+def _few_shots(synthesizer: TagalSynthesizer) -> pd.DataFrame | None:
+    """The real rows that stood in prompts, read back from them."""
+    schema, wire = synthesizer.task_.schema, synthesizer.program_.generator.wire(synthesizer.task_)
+    shown = {str(turn.request["examples"]) for turn in synthesizer.prediction_.turns if turn.request.get("examples")}
+    rows = {
+        tuple(column.canonical(cell) for column, cell in zip(schema.modelled, cells, strict=True))
+        for text in shown
+        for cells in wire.decode(text).rows
+    }
+    return schema.to_frame(sorted(rows, key=repr)) if rows else None
 
 
 def run_sections(prediction: Any, instructions: Mapping[str, str]) -> list[Section]:

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from tagal_dspy.errors import DataError, SettingsError
-from tagal_dspy.metrics import Learning, TableReport, evaluate
+from tagal_dspy.metrics import Learning, TableReport, evaluate, evaluate_task
 from tagal_dspy.metrics.evaluate import MAX_ROWS
+from tagal_dspy.task import TableTask
 
 FAST = Learning(classifiers=("LR",), seeds=(0,), n_bootstrap=20)
 
@@ -42,6 +43,15 @@ def test_order_of_rows_changes_nothing(
     shuffled = [frame.sample(frac=1, random_state=3) for frame in (real, fresh, holdout)]
     again = evaluate(shuffled[0], shuffled[1], "rich", shuffled[2])
     assert again.to_dict() | {"baselines": None} == report.to_dict() | {"baselines": None}
+
+
+def test_nearness_to_few_shots_is_told_apart(task: TableTask, fresh: pd.DataFrame) -> None:
+    shots = task.train.dropna().head(20)  # no number is missing: no other row is equal by chance
+    found = evaluate_task(task, pd.concat([fresh, shots]), learning=FAST, few_shots=shots)
+    assert found.privacy is not None
+    assert found.privacy.few_shots is not None
+    assert found.privacy.few_shots.n_rows == 20
+    assert found.privacy.few_shots.copies == pytest.approx(20 / 140)
 
 
 def test_utility_is_measured_as_asked(real: pd.DataFrame, fresh: pd.DataFrame, holdout: pd.DataFrame) -> None:
@@ -121,6 +131,11 @@ def test_all_problems_are_told_at_once_a_line_each(real: pd.DataFrame, case: str
     with pytest.raises(DataError) as caught:
         evaluate(known, synthetic, "rich")
     assert str(caught.value).splitlines() == lines
+
+
+def test_something_else_than_a_real_frame_is_refused(fresh: pd.DataFrame) -> None:
+    with pytest.raises(DataError, match=r"real: expected a pandas\.DataFrame, got list"):
+        evaluate([1], fresh)  # type: ignore[arg-type]
 
 
 def test_unknown_baseline_is_told_before_anything_is_measured(real: pd.DataFrame, fresh: pd.DataFrame) -> None:
