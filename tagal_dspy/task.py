@@ -123,7 +123,7 @@ class TableTask:
     def mapped(self, schema: TableSchema, change: Callable[[pd.DataFrame], pd.DataFrame]) -> TableTask:
         """A task of the same rows in the same splits, written otherwise: `change` makes frames that suit `schema`."""
         other = TableTask.__new__(TableTask)
-        other.schema, other.split_seed, other._frame = schema, self.split_seed, change(self._frame)
+        other.schema, other._split, other._frame = schema, self._split, change(self._frame)
         other.train, other.validation, other.test = map(change, (self.train, self.validation, self.test))
         other.examples = schema.to_rows(change(self.schema.to_frame(self.examples)))
         _known.setdefault(other.id, weakref.WeakSet()).add(other)
