@@ -7,6 +7,7 @@ the same and nothing is paid twice. Every call is on the disk before anything is
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -99,6 +100,7 @@ class RunStore:
         before = self.fact("fingerprint")
         if before is None:
             self.note("fingerprint", now)
+            self.note("began", time.time())
         elif before != now:
             names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
             differs = "; ".join(f"{name} was {_short(before.get(name))}, now {_short(now.get(name))}" for name in names)
@@ -145,6 +147,19 @@ class RunStore:
             self._database.execute("COMMIT")
         self._written = [len(rows), len(rejects), len(turns)]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no call is recorded, so that there is nothing to resume."""
+        with self._recording():
+            (n_calls,) = self._database.execute("SELECT count(*) FROM calls").fetchone()
+        return not n_calls
+
+    def remove(self) -> None:
+        """Close and delete the run."""
+        self.close()
+        for suffix in ("", "-wal", "-shm", ".lock"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
     def close(self) -> None:
         """Close the file and let others write to it."""
         with self._using:
@@ -168,6 +183,21 @@ class RunStore:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise _unusable(self.path, error) from error
+
+
+def runs_dir() -> Path:
+    """Where runs are recorded unless told otherwise: `$TAGAL_RUNS_DIR`, or the platform's place for data."""
+    given = os.environ.get("TAGAL_RUNS_DIR")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "tagal_dspy" / "runs"
+
+
+def remove_run(path: Path) -> None:
+    """Delete a run; raises `DataError` where there is none and `RunError` where it is being written to."""
+    if not path.is_file():
+        raise DataError(f"there is no run {path}")
+    RunStore(path).remove()
 
 
 class RunRecord(NamedTuple):

@@ -47,6 +47,11 @@ Examples = Annotated[Optional[Path], typer.Option(help="A table of rows that you
 Balance = Annotated[bool, typer.Option("--balance", help="As many rows of each class.")]
 Html = Annotated[Optional[Path], typer.Option(help="File for a report of one self-contained HTML page.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace files where they exist.")]
+MaxCalls = Annotated[Optional[int], typer.Option(help="Calls of models after which the run stops.")]
+MaxTokens = Annotated[Optional[int], typer.Option(help="Tokens, prompt and completion, after which it stops.")]
+RunFile = Annotated[
+    Optional[Path], typer.Option("--run", help="File that records the run, and that it is resumed from.")
+]
 Seed = Annotated[Optional[int], typer.Option(help="Equal seeds give equal tables.", show_default="0")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -72,9 +77,12 @@ def generate(
     codec: Codec = None,
     critic: Critic = None,
     examples: Examples = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
     seed: Seed = None,
     notes: Notes = None,
     schema: Schema = None,
+    run: RunFile = None,
     out: Annotated[Optional[Path], typer.Option(help="File to write; standard output without it.")] = None,
     html: Html = None,
     force: Force = False,
@@ -107,12 +115,14 @@ def generate(
         "codec": codec,
         "critic": critic,
         "examples": examples,
+        "max_calls": max_calls,
+        "max_tokens": max_tokens,
         "seed": seed,
         "notes": notes,
     }
     options = read_options(config, schema, given)
-    cache = None if no_cache else cache_dir or generating.default_cache()
-    raise typer.Exit(generating.generate(data, options, generating.Output(out, force, as_json, html), cache))
+    kept = generating.Kept(run, None if no_cache else cache_dir or generating.default_cache())
+    raise typer.Exit(generating.generate(data, options, generating.Output(out, force, as_json, html), kept))
 
 
 @app.command()
@@ -200,6 +210,62 @@ def preview(
         "notes": notes,
     }
     describing.preview(data, read_options(config, schema, given))
+
+
+runs = typer.Typer(help="Recorded runs: list, show, resume, export, remove.", no_args_is_help=True)
+app.add_typer(runs, name="runs")
+
+Run = Annotated[str, typer.Argument(help="Name of a run as `list` shows it, or its file.")]
+
+
+@runs.command("list")
+def list_runs(as_json: AsJson = False) -> None:
+    """Show all recorded runs, the latest first."""
+    from tagal_dspy.cli import recorded
+
+    recorded.list_runs(as_json)
+
+
+@runs.command("show")
+def show_run(run: Run, as_json: AsJson = False) -> None:
+    """Show what a run was asked for, what it took and what it brought."""
+    from tagal_dspy.cli import recorded
+
+    recorded.show_run(run, as_json)
+
+
+@runs.command("resume")
+def resume_run(
+    run: Run,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    out: Annotated[Optional[Path], typer.Option(help="Another file to write.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a run that was stopped; what is recorded is not asked again."""
+    from tagal_dspy.cli import recorded
+
+    raise typer.Exit(recorded.resume_run(run, {"max_calls": max_calls, "max_tokens": max_tokens}, out, as_json))
+
+
+@runs.command("export")
+def export_run(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    force: Force = False,
+) -> None:
+    """Write the rows that a run has accepted so far."""
+    from tagal_dspy.cli import recorded
+
+    recorded.export_run(run, out, force)
+
+
+@runs.command("rm")
+def remove_run(run: Run) -> None:
+    """Delete a run."""
+    from tagal_dspy.cli import recorded
+
+    recorded.remove(run)
 
 
 def main() -> None:

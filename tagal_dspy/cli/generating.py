@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,14 +21,15 @@ from tagal_dspy.cli.options import Options
 from tagal_dspy.cli.progress import progress_shown, say, summary_table
 from tagal_dspy.datasets import load_dataset, read_table, write_table
 from tagal_dspy.engines import cache_dir, is_local
-from tagal_dspy.errors import EngineError, OutputError, SettingsError, TagalError
+from tagal_dspy.errors import EngineError, OutputError, RunError, SettingsError, TagalError
 from tagal_dspy.few_shot import scarce_strata
-from tagal_dspy.modules import Progress
+from tagal_dspy.modules import Ledger, Progress
 from tagal_dspy.reports import html, run_page
+from tagal_dspy.runs import SUFFIX, RunStore, runs_dir
 from tagal_dspy.synthesizer import TagalSynthesizer
 
 DISK_CACHE_BYTES = 2 << 30
-SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
+ROW_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 
 
 class Output(NamedTuple):
@@ -44,9 +47,14 @@ class Output(NamedTuple):
             if self.as_json:
                 raise SettingsError("--json prints the summary on standard output; give the rows a file with --out")
             return
-        if self.path.suffix.lower() not in SUFFIXES:
-            raise SettingsError(f"--out {self.path} must end in {', '.join(SUFFIXES)}")
+        if self.path.suffix.lower() not in ROW_SUFFIXES:
+            raise SettingsError(f"--out {self.path} must end in {', '.join(ROW_SUFFIXES)}")
         check_free(self.path, self.force)
+
+    @property
+    def texts(self) -> dict[str, str | None]:
+        """The files, as a run records them."""
+        return {"out": str(self.path) if self.path else None, "html": str(self.html) if self.html else None}
 
     def write(self, table: pd.DataFrame) -> None:
         """Write the rows; raises `OutputError`."""
@@ -57,6 +65,23 @@ class Output(NamedTuple):
             write_table(table, self.path)
         except OSError as error:
             raise OutputError(f"{self.path} cannot be written: {error.strerror or error}") from error
+
+
+class Kept(NamedTuple):
+    """What is kept between commands."""
+
+    run: Path | None
+    """The file that records the run; a new one in `runs_dir` where None."""
+
+    cache: Path | None
+    """The folder with answers of models; None asks anew."""
+
+    def run_file(self, table: str) -> Path:
+        """Where to record a run for a table."""
+        if self.run is not None:
+            return self.run
+        runs_dir().mkdir(parents=True, exist_ok=True)
+        return runs_dir() / f"{table}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}{SUFFIX}"
 
 
 def default_cache() -> Path:
@@ -74,7 +99,7 @@ def _use_cache(folder: Path | None) -> None:
     )
 
 
-def generate(data: str, options: Options, output: Output, cache: Path | None) -> int:
+def generate(data: str, options: Options, output: Output, kept: Kept) -> int:
     """Write rows; returns the exit code, 0 when all that were asked for are there."""
     output.check()
     specs = [spec for spec in (options.lm, options.critic_lm, options.summary_lm) if spec]
@@ -96,17 +121,26 @@ def generate(data: str, options: Options, output: Output, cache: Path | None) ->
     synthesizer.fit(dataset.frame, overrides=overrides, rules=options.rules, examples=examples)
     for label, n_there in scarce_strata(synthesizer.task_, synthesizer.program_.settings.n_shots).items():
         say(f"note: {label!r} has {n_there} training rows; all of them are few-shots")
-    _use_cache(cache)
-    return _Sampling(synthesizer, options, output, partial).run()
+    _use_cache(kept.cache)
+    with RunStore(kept.run_file(dataset.name)) as store:
+        store.note("command", {"data": data, "options": options.model_dump(mode="json"), "output": output.texts})
+        return _Sampling(synthesizer, options, output, partial, store).run()
 
 
 class _Sampling:
     """One sampling: keeps the last progress, so that whatever ends it early, accepted rows are written."""
 
     def __init__(
-        self, synthesizer: TagalSynthesizer, options: Options, output: Output, partial: pd.DataFrame | None
+        self,
+        synthesizer: TagalSynthesizer,
+        options: Options,
+        output: Output,
+        partial: pd.DataFrame | None,
+        store: RunStore,
     ) -> None:
         self._synthesizer, self._options, self._output, self._partial = synthesizer, options, output, partial
+        self._ledger = Ledger(store, options.budget)
+        self._store = store
         self._last: Progress | None = None
         self._started = time.monotonic()
 
@@ -119,6 +153,10 @@ class _Sampling:
             self._finish()
             return 0
         self._save_partial()
+        if self._store.is_empty:
+            self._store.remove()
+        elif not isinstance(problem, RunError):
+            say(f"go on with: tagal runs resume {self._store.path}")
         if isinstance(problem, KeyboardInterrupt):
             say("interrupted")
             return 130
@@ -140,9 +178,14 @@ class _Sampling:
     def _sample(self, on_progress: Callable[[Progress], None]) -> Any:
         asked = self._options
         if self._partial is not None:
-            return self._synthesizer.sample_remaining(self._partial, on_progress)
+            return self._synthesizer.sample_remaining(self._partial, on_progress, self._ledger)
         return self._synthesizer.sample(
-            asked.rows, on_progress, where=asked.where, rows_per=asked.rows_per, balance=asked.balance
+            asked.rows,
+            on_progress,
+            where=asked.where,
+            rows_per=asked.rows_per,
+            balance=asked.balance,
+            ledger=self._ledger,
         )
 
     def _save_partial(self) -> None:
@@ -175,6 +218,7 @@ class _Sampling:
             "rejects": rejects,
             "curve": [round(score, 4) for score in prediction.curve],
             "usage": prediction.usage,
+            "run": str(self._store.path),
         }
         if task.schema.classes and task.schema.target:
             shares = [

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tagal_dspy.errors import SettingsError
 from tagal_dspy.schema import SchemaOverrides
-from tagal_dspy.settings import RunSettings, read_toml, validated
+from tagal_dspy.settings import Budget, RunSettings, read_toml, validated
 
 PROGRAM_FIELDS = frozenset(RunSettings.model_fields) - {"preset"}
+BUDGET_FIELDS = frozenset(Budget.model_fields)
 
 
 class Options(BaseModel):
@@ -25,6 +26,7 @@ class Options(BaseModel):
         examples: a file of rows written by the user, shown beside the few-shots.
         remaining: a file of partial rows to complete; it says how many rows there are, and of what kind.
         rules: the `[[rules]]` tables, for `Rules.from_table`; they are validated where the schema is known.
+        budget: what the run may take.
         settings: fields of `RunSettings`.
     """
 
@@ -44,6 +46,7 @@ class Options(BaseModel):
     remaining: Path | None = None
     rules: list[dict[str, Any]] = Field(default_factory=list)
     table: SchemaOverrides = Field(default_factory=SchemaOverrides)
+    budget: Budget = Field(default_factory=Budget)
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -58,7 +61,8 @@ def read_options(config: Path | None, schema: Path | None, given: dict[str, Any]
     if values.get("rows_per") and "rows" not in values:
         values["rows"] = _sum(values["rows_per"])
     settings = {name: values.pop(name) for name in PROGRAM_FIELDS & values.keys()}
-    return validated(Options, {**values, "table": table, "settings": settings})
+    budget = {name: values.pop(name) for name in BUDGET_FIELDS & values.keys()}
+    return validated(Options, {**values, "table": table, "budget": budget, "settings": settings})
 
 
 def _alone(values: dict[str, Any]) -> None:

@@ -26,8 +26,9 @@ class Ran:
 
 @pytest.fixture
 def tagal(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run a command in this process, with a cache of its own."""
+    """Run a command in this process, with a cache and runs of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
     def run(*arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["tagal", *map(str, arguments)])

@@ -1,0 +1,122 @@
+"""`tagal runs`: what was recorded, and how to go on with it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tagal_dspy.cli.files import check_free
+from tagal_dspy.cli.generating import Kept, Output, default_cache, generate
+from tagal_dspy.cli.options import Options
+from tagal_dspy.datasets import write_table
+from tagal_dspy.errors import DataError, RunError, TagalError
+from tagal_dspy.runs import SUFFIX, RunRecord, load_run, remove_run, runs_dir
+
+SHOWN = ("name", "status", "rows", "calls", "tokens", "began")
+
+
+def list_runs(as_json: bool) -> None:
+    """Print a line for each run."""
+    paths = sorted(runs_dir().glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    lines = [_line(path) for path in paths]
+    if as_json:
+        _print_json(lines)
+        return
+    if not lines:
+        sys.stdout.write(f"no run is recorded in {runs_dir()}\n")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in SHOWN:
+        table.add_column(name, no_wrap=name == "name")
+    for line in lines:
+        rows = f"{line.get('rows', '')} of {line.get('wanted', '')}"
+        table.add_row(*(str({**line, "rows": rows}.get(name, "")) for name in SHOWN))
+    Console(highlight=False, markup=False).print(table)
+
+
+def show_run(name: str, as_json: bool) -> None:
+    """Print all facts of a run."""
+    path = _path(name)
+    record = load_run(path)
+    facts = {
+        **_line(path),
+        "rejects": dict(Counter(reject.reason for reject in record.rejects).most_common()),
+        "usage": record.usage,
+        "cost": record.cost,
+        "fingerprint": record.facts.get("fingerprint"),
+    }
+    if as_json:
+        _print_json(facts)
+        return
+    for key, value in facts.items():
+        sys.stdout.write(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}\n")
+
+
+def resume_run(name: str, budget: dict[str, int | None], out: Path | None, as_json: bool) -> int:
+    """Make a run again from its record; returns the exit code."""
+    path = _path(name)
+    command = load_run(path).facts.get("command")
+    if command is None:
+        raise RunError(f"the run {path} was made in Python; go on with it there, with the same arguments")
+    limits = {what: limit for what, limit in budget.items() if limit is not None}
+    options = Options.model_validate({**command["options"], "budget": limits})
+    files = command["output"]
+    output = Output(out or _file(files["out"]), True, as_json, _file(files["html"]))
+    return generate(command["data"], options, output, Kept(path, default_cache()))
+
+
+def export_run(name: str, out: Path, force: bool) -> None:
+    """Write the rows that were accepted."""
+    check_free(out, force)
+    record = load_run(_path(name))
+    if not record.rows:
+        raise DataError(f"the run {name} has no accepted row yet")
+    write_table(record.table, out)
+
+
+def remove(name: str) -> None:
+    """Delete a run."""
+    remove_run(_path(name))
+
+
+def _path(name: str) -> Path:
+    known = runs_dir() / f"{name}{SUFFIX}"
+    return known if known.is_file() else Path(name)
+
+
+def _file(name: str | None) -> Path | None:
+    return None if name is None else Path(name)
+
+
+def _line(path: Path) -> dict[str, Any]:
+    try:
+        return {"name": path.stem, **_facts(load_run(path))}
+    except TagalError as error:
+        return {"name": path.stem, "status": str(error)}
+
+
+def _facts(record: RunRecord) -> dict[str, Any]:
+    made = record.facts.get("fingerprint") or {}
+    tokens = sum(used["prompt_tokens"] + used["completion_tokens"] for used in record.usage.values())
+    began = record.facts.get("began")
+    return {
+        "status": record.facts.get("status", "empty"),
+        "table": (record.facts.get("command") or {}).get("data", ""),
+        "rows": len(record.rows),
+        "wanted": made.get("rows"),
+        "method": made.get("method"),
+        "calls": record.n_calls,
+        "tokens": tokens,
+        "began": f"{datetime.fromtimestamp(began):%Y-%m-%d %H:%M}" if began else "",
+    }
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

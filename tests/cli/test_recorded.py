@@ -1,0 +1,98 @@
+"""Runs from the command line: recorded without asking, listed, resumed, exported, removed."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from scripts import shop_rows
+from servers import chat_server
+
+ASKED: list[str] = []
+
+
+def write_rows(body: dict[str, Any]) -> str:
+    ASKED.append(body["messages"][-1]["content"])
+    return f"[[ ## rows ## ]]\n{shop_rows(5, random.Random(len(ASKED)))}\n\n[[ ## completed ## ]]"
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    ASKED.clear()
+    with chat_server(write_rows) as address:
+        yield address
+
+
+@pytest.fixture
+def generate(tagal: Any, shop_csv: Path, server: str, tmp_path: Path) -> Any:
+    def run(*more: object) -> Any:
+        lm = ("--lm", "openai/fake", "--api-base", server)
+        made = ("--critic", "none", "--iterations", 1, "--target", "buys", "--rows", 20, "--out", tmp_path / "new.csv")
+        return tagal("generate", shop_csv, *lm, *made, "--no-cache", *more)
+
+    return run
+
+
+def test_run_is_recorded_and_listed_without_asking(generate: Any, tagal: Any) -> None:
+    assert generate().code == 0
+    [line] = json.loads(tagal("runs", "list", "--json").out)
+    assert (line["status"], line["rows"], line["wanted"], line["calls"]) == ("finished", 20, 20, len(ASKED))
+    assert line["name"] in tagal("runs", "list").out.replace("\n", "")
+
+
+def test_run_that_used_up_its_budget_is_resumed_by_name_and_pays_nothing_twice(
+    generate: Any, tagal: Any, tmp_path: Path
+) -> None:
+    stopped = generate("--max-calls", 1)
+    assert stopped.code == 2
+    assert "the budget of 1 calls is used up" in stopped.err
+    assert "go on with: tagal runs resume" in stopped.err
+    [line] = json.loads(tagal("runs", "list", "--json").out)
+    assert (line["status"], line["calls"]) == ("running", len(ASKED))
+    n_asked = len(ASKED)
+    assert tagal("runs", "resume", line["name"]).code == 0
+    assert len(pd.read_csv(tmp_path / "new.csv")) == 20
+    [line] = json.loads(tagal("runs", "list", "--json").out)
+    assert (line["status"], line["calls"]) == ("finished", len(ASKED))
+    assert len(ASKED) > n_asked
+
+
+def test_run_of_another_seed_is_not_resumed(generate: Any, tmp_path: Path) -> None:
+    assert generate("--run", tmp_path / "mine.sqlite").code == 0
+    other = generate("--run", tmp_path / "mine.sqlite", "--seed", 3, "--force")
+    assert (other.code, len(other.err.strip().splitlines())) == (2, 1)
+    assert "seed was 0, now 3" in other.err
+
+
+def test_accepted_rows_are_exported(generate: Any, tagal: Any, tmp_path: Path) -> None:
+    assert generate("--run", tmp_path / "mine.sqlite").code == 0
+    assert tagal("runs", "export", tmp_path / "mine.sqlite", "--out", tmp_path / "copy.csv").code == 0
+    assert (tmp_path / "copy.csv").read_text() == (tmp_path / "new.csv").read_text()
+    assert tagal("runs", "export", tmp_path / "mine.sqlite", "--out", tmp_path / "copy.csv").code == 2
+
+
+def test_run_is_shown_and_removed(generate: Any, tagal: Any, tmp_path: Path) -> None:
+    assert generate("--run", tmp_path / "mine.sqlite").code == 0
+    shown = json.loads(tagal("runs", "show", tmp_path / "mine.sqlite", "--json").out)
+    assert shown["fingerprint"]["seed"] == 0
+    assert shown["usage"]["openai/fake"]["calls"] == len(ASKED)
+    assert "status: finished" in tagal("runs", "show", tmp_path / "mine.sqlite").out
+    assert tagal("runs", "rm", tmp_path / "mine.sqlite").code == 0
+    assert not list(tmp_path.glob("mine.sqlite*"))
+
+
+def test_what_fails_before_the_first_call_leaves_no_run(generate: Any, tagal: Any) -> None:
+    assert generate("--where", "age > 900").code == 2
+    assert "no run is recorded" in tagal("runs", "list").out
+
+
+@pytest.mark.parametrize("command", [("show",), ("resume",), ("rm",), ("export", "--out", "x.csv")])
+def test_unknown_run_is_one_line(tagal: Any, command: tuple[str, ...]) -> None:
+    name, *more = command
+    ran = tagal("runs", name, "nothing", *more)
+    assert (ran.code, ran.err.strip()) == (2, "tagal: there is no run nothing")
