@@ -56,7 +56,9 @@ class RunSettings(BaseModel):
     strictness: Literal["valid", "strict"] = Field(
         default="valid", description="rows that fit the schema, or also within range, new and unlike real rows"
     )
-    rounds_ahead: int = Field(default=8, ge=1, le=256, description="rounds that start before earlier ones are done")
+    rounds_ahead: int = Field(
+        default=64, ge=1, le=256, description="rounds that start before earlier ones are done; part of the outcome"
+    )
     critic: CriticName = Field(default="eye", description="who criticises the rows of a turn")
     keep: Literal["best", "last"] = Field(default="last", description="which turn of a conversation is kept")
     steering: Literal["none", "grammar"] = Field(

@@ -46,3 +46,10 @@ def test_coverage_is_told_from_a_line_for_each_simulation_and_lines_are_not_made
 def test_sanity_holds_for_a_seed_of_a_small_table(tmp_path: Path) -> None:
     said = run("sanity", tmp_path / "sanity.csv", n_seeds=1)
     assert [line.split()[0] for line in said[1:]] == ["holds"] * 5
+
+
+@pytest.mark.slow
+def test_killed_run_is_resumed_to_the_same_table(tmp_path: Path) -> None:
+    command = [sys.executable, EXPERIMENTS / "kill.py", "--kills", "3", "--rows", "20", "--out", tmp_path / "kill.csv"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert pd.read_csv(tmp_path / "kill.csv")["tables_are_equal"].all()
