@@ -166,6 +166,8 @@ def _start(weights: Weights, n_slots: int, n_context: int) -> Any:
     params.n_ctx = n_context
     params.n_parallel = n_slots
     params.kv_unified = True
+    # llama.cpp would keep up to 8 GiB of old prompts for later; here hardly any prompt comes again.
+    params.cache_ram_mib = 0
     params.warmup = False
     params.verbosity = -1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _n_threads()
