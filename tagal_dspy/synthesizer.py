@@ -15,7 +15,7 @@ import pandas as pd
 from tagal_dspy.conditions import Condition, known_slots, quotas_for
 from tagal_dspy.engines import is_local, make_lm
 from tagal_dspy.errors import DataError, SettingsError
-from tagal_dspy.modules import METHODS, Ledger, Progress, TagalLoop, Wanted
+from tagal_dspy.modules import METHODS, Estimate, Ledger, Progress, TagalLoop, Wanted, estimated
 from tagal_dspy.rules import Rules
 from tagal_dspy.schema import SchemaOverrides
 from tagal_dspy.settings import RunSettings, run_settings
@@ -212,6 +212,11 @@ class TagalSynthesizer:
         """The messages of the first draws, one of each class where rows are drawn by class; no LM is called."""
         with dspy.context(lm=self._lm):
             return self.program_.preview(self.task_, n_rows, self.seed, Wanted(rules=self._rules))
+
+    def estimate(self, n_rows: int, count: Callable[[str], int]) -> Estimate:
+        """What `sample(n_rows)` will take, where `count` gives the tokens of a text; no LM is called."""
+        with dspy.context(lm=self._lm):
+            return estimated(self.program_, self._fitted(), n_rows, count, Wanted(rules=self._rules))
 
     def _assign(self, lm: str | dspy.LM | None, role: str) -> None:
         part = getattr(self.program_, role, None)

@@ -54,7 +54,8 @@ class ScriptedEngine:
         with self._lock:
             self.asked.append(asked)
         text = _written(self._answer(asked))
-        n_in, n_out = sum(len(content) for _, content in asked.turns) // 4 + 1, len(text) // 4 + 1
+        n_in = (len(asked.system) + sum(len(content) for _, content in asked.turns)) // 4 + 1
+        n_out = len(text) // 4 + 1
         return lm15.Response(
             id=None,
             model=request.model,

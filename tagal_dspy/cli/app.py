@@ -89,6 +89,9 @@ def generate(
     config: Config = None,
     cache_dir: Annotated[Optional[Path], typer.Option(help="Folder for the answers of models.")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Ask models anew even where answers are known.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show how many calls and tokens it would take; no model is called.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write synthetic rows for a table."""
@@ -121,6 +124,9 @@ def generate(
         "notes": notes,
     }
     options = read_options(config, schema, given)
+    if dry_run:
+        generating.estimate(data, options, as_json)
+        return
     kept = generating.Kept(run, None if no_cache else cache_dir or generating.default_cache())
     raise typer.Exit(generating.generate(data, options, generating.Output(out, force, as_json, html), kept))
 

@@ -20,7 +20,7 @@ from tagal_dspy.cli.files import check_free, write_text
 from tagal_dspy.cli.options import Options
 from tagal_dspy.cli.progress import progress_shown, say, summary_table
 from tagal_dspy.datasets import load_dataset, read_table, write_table
-from tagal_dspy.engines import cache_dir, is_local
+from tagal_dspy.engines import cache_dir, count_tokens, is_local
 from tagal_dspy.errors import EngineError, OutputError, RunError, SettingsError, TagalError
 from tagal_dspy.few_shot import scarce_strata
 from tagal_dspy.modules import Ledger, Progress
@@ -99,14 +99,37 @@ def _use_cache(folder: Path | None) -> None:
     )
 
 
+def estimate(data: str, options: Options, as_json: bool) -> None:
+    """Print what a run would take; no model is called."""
+    synthesizer, _ = _fitted(data, options)
+    found = synthesizer.estimate(options.rows, count_tokens)._asdict()
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return
+    for what, number in found.items():
+        sys.stdout.write(f"{what.replace('_', ' ')}: {number}\n")
+    sys.stdout.write("if every row is accepted; rejected rows come on top\n")
+
+
 def generate(data: str, options: Options, output: Output, kept: Kept) -> int:
     """Write rows; returns the exit code, 0 when all that were asked for are there."""
     output.check()
+    partial = read_table(options.remaining) if options.remaining else None
+    synthesizer, name = _fitted(data, options)
+    for label, n_there in scarce_strata(synthesizer.task_, synthesizer.program_.settings.n_shots).items():
+        say(f"note: {label!r} has {n_there} training rows; all of them are few-shots")
+    _use_cache(kept.cache)
+    with RunStore(kept.run_file(name)) as store:
+        store.note("command", {"data": data, "options": options.model_dump(mode="json"), "output": output.texts})
+        return _Sampling(synthesizer, options, output, partial, store).run()
+
+
+def _fitted(data: str, options: Options) -> tuple[TagalSynthesizer, str]:
+    """A synthesizer that has seen the table, and the table's name."""
     specs = [spec for spec in (options.lm, options.critic_lm, options.summary_lm) if spec]
     if options.api_base and all(map(is_local, specs)):
         raise SettingsError("--api-base is for models on a server; name one, e.g. --lm openai/my-model")
     dataset = load_dataset(data)
-    partial = read_table(options.remaining) if options.remaining else None
     synthesizer = TagalSynthesizer(
         options.lm,
         critic_lm=options.critic_lm,
@@ -119,12 +142,7 @@ def generate(data: str, options: Options, output: Output, kept: Kept) -> int:
     overrides = named(options.table, dataset.name, dataset.target)
     examples = read_table(options.examples) if options.examples else None
     synthesizer.fit(dataset.frame, overrides=overrides, rules=options.rules, examples=examples)
-    for label, n_there in scarce_strata(synthesizer.task_, synthesizer.program_.settings.n_shots).items():
-        say(f"note: {label!r} has {n_there} training rows; all of them are few-shots")
-    _use_cache(kept.cache)
-    with RunStore(kept.run_file(dataset.name)) as store:
-        store.note("command", {"data": data, "options": options.model_dump(mode="json"), "output": output.texts})
-        return _Sampling(synthesizer, options, output, partial, store).run()
+    return synthesizer, dataset.name
 
 
 class _Sampling:

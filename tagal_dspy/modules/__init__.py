@@ -1,6 +1,7 @@
 """The methods of the paper as composed DSPy modules, and their parts."""
 
 from tagal_dspy.modules.critics import CRITICS, Critic, EyeCritic, GroundedCritic, HumanCritic, MeasuredCritic
+from tagal_dspy.modules.estimate import Estimate, estimated
 from tagal_dspy.modules.generator import RowGenerator
 from tagal_dspy.modules.ledger import Ledger
 from tagal_dspy.modules.loop import TagalLoop
@@ -15,6 +16,7 @@ __all__ = [
     "CRITICS",
     "METHODS",
     "Critic",
+    "Estimate",
     "EyeCritic",
     "GroundedCritic",
     "HumanCritic",
@@ -29,6 +31,7 @@ __all__ = [
     "Turn",
     "TurnSummarizer",
     "Wanted",
+    "estimated",
 ]
 
 METHODS: dict[Method, type[TagalLoop]] = {

@@ -113,6 +113,10 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
             prompts.append(self.generator.messages(**call.inputs))
         return prompts
 
+    def plan(self, n_rounds: int, n_slots: int) -> tuple[int, int, int]:
+        """Of so many rounds, for slots that may have a conversation each: single draws, conversations, summaries."""
+        raise NotImplementedError
+
     @property
     def criticises_last(self) -> bool:
         """Whether anything reads the critique of the last turn of a conversation."""

@@ -58,6 +58,10 @@ class PromptRefine(TagalLoop):
         super().__init__(*args, **parts)
         self.summarizer = TurnSummarizer()
 
+    def plan(self, n_rounds: int, n_slots: int) -> tuple[int, int, int]:
+        """See `TagalLoop.plan`."""
+        return max(0, n_rounds - 1), 1, 1
+
     def lead(self, run: Run) -> Steps[None]:
         """The conversation, as far as it is kept, and its summary; the rows of the turn that is kept are offered."""
         turns = yield from self.conversation(run, run.next_number(), run.slots[0], self.settings.rows_per_draw)

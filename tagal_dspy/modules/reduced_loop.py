@@ -17,6 +17,10 @@ class ReducedLoop(TagalLoop):
     Where rows are drawn by class, every class has a conversation of its own.
     """
 
+    def plan(self, n_rounds: int, n_slots: int) -> tuple[int, int, int]:
+        """See `TagalLoop.plan`."""
+        return max(0, n_rounds - n_slots), n_slots, 0
+
     def lead(self, run: Run) -> Steps[None]:
         """The conversations; the rows of the turns that are kept are offered."""
         run.memory = {}

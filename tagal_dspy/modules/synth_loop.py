@@ -14,6 +14,10 @@ from tagal_dspy.modules.turns import Round
 class SynthLoop(TagalLoop):
     """Every round has fresh histories and fresh few-shots, and gives the rows of one turn: the best, or the last."""
 
+    def plan(self, n_rounds: int, n_slots: int) -> tuple[int, int, int]:
+        """See `TagalLoop.plan`."""
+        return 0, n_rounds, 0
+
     @property
     def criticises_last(self) -> bool:
         """The paper's does, though the conversation ends there."""
