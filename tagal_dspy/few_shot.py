@@ -44,12 +44,17 @@ class FewShotSampler(ABC):
         Returns:
             Canonical rows: the expert's of the slot, then those drawn, grouped by class as in the paper.
         """
-        groups = strata(task)
-        classes = list(groups) if slot.label is None else [slot.label] if slot.label in groups else []
-        fit = _fitting(task, [groups[label] for label in classes], slot)
-        chosen = [self.choose(task, places, n_shots, rng, accepted) for places in fit]
+        groups, n_each = self.groups(task, n_shots, slot)
+        chosen = [self.choose(task, places, n_each, rng, accepted) for places in _fitting(task, groups, slot)]
         drawn = [task.train_rows[place] for place in np.concatenate(chosen)] if chosen else []
-        return [*written_examples(task, slot), *drawn]
+        examples = [row for row in task.examples if slot.takes(row, task.schema)]
+        return [*examples, *drawn]
+
+    def groups(self, task: TableTask, n_shots: int, slot: Slot) -> tuple[list[Positions], int]:
+        """The places of the rows to draw from, group by group, and how many rows of each."""
+        of_class = strata(task)
+        labels = list(of_class) if slot.label is None else [slot.label] if slot.label in of_class else []
+        return [of_class[label] for label in labels], n_shots
 
     @abstractmethod
     def choose(
@@ -67,11 +72,6 @@ def _fitting(task: TableTask, groups: Sequence[Positions], slot: Slot) -> list[P
     return [places for places in fit if len(places)] or list(groups)
 
 
-def written_examples(task: TableTask, slot: Slot) -> list[Row]:
-    """The rows of a slot that an expert wrote."""
-    return [row for row in task.examples if slot.takes(row, task.schema)]
-
-
 class StratifiedSampler(FewShotSampler):
     """The paper's sampler: `n_shots` random rows of each class, class by class (arXiv:2509.04152, section 3.1)."""
 
@@ -85,21 +85,11 @@ class StratifiedSampler(FewShotSampler):
 class UniformSampler(StratifiedSampler):
     """Random rows whatever their class, as many as the stratified sampler would show."""
 
-    def sample(
-        self,
-        task: TableTask,
-        n_shots: int,
-        rng: np.random.Generator,
-        slot: Slot = ANY,
-        accepted: Sequence[Row] = (),
-    ) -> list[Row]:
-        """See `FewShotSampler.sample`; of one class as many as of each."""
+    def groups(self, task: TableTask, n_shots: int, slot: Slot) -> tuple[list[Positions], int]:
+        """All rows as one group; with a class, its rows."""
         if slot.label is not None:
-            return super().sample(task, n_shots, rng, slot, accepted)
-        n_rows = n_shots * len(strata(task))
-        (places,) = _fitting(task, [np.arange(len(task.train_rows))], slot)
-        drawn = [task.train_rows[place] for place in rng.permutation(places)[:n_rows]]
-        return [*written_examples(task, slot), *drawn]
+            return super().groups(task, n_shots, slot)
+        return [np.arange(len(task.train_rows))], n_shots * len(strata(task))
 
 
 class NeighbourSampler(FewShotSampler):

@@ -146,15 +146,8 @@ class FixedIncrements(BaseRule):
         return cag.FixedIncrements(self.column, self.increment)
 
 
-class FixedCombinations(BaseRule):
-    """The categories of `columns` stand together only as in a real row; a missing value is one of them.
-
-    Until `fitted` to rows, no row breaks it.
-    """
-
-    kind: Literal["fixed-combinations"] = "fixed-combinations"
+class _OfSeveral(BaseRule):
     columns: tuple[str, ...] = Field(min_length=2)
-    _known: frozenset[Combination] | None = PrivateAttr(default=None)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -162,13 +155,26 @@ class FixedCombinations(BaseRule):
         return self.columns
 
     @property
+    def _listed(self) -> str:
+        return ", ".join(f'"{name}"' for name in self.columns)
+
+
+class FixedCombinations(_OfSeveral):
+    """The categories of `columns` stand together only as in a real row; a missing value is one of them.
+
+    Until `fitted` to rows, no row breaks it.
+    """
+
+    kind: Literal["fixed-combinations"] = "fixed-combinations"
+    _known: frozenset[Combination] | None = PrivateAttr(default=None)
+
+    @property
     def text(self) -> str:
         """See `BaseRule.text`."""
-        listed = ", ".join(f'"{name}"' for name in self.columns)
         if self._known is None or len(self._known) > MAX_COMBINATIONS:
-            return f"{listed} stand together only in combinations that real rows have."
+            return f"{self._listed} stand together only in combinations that real rows have."
         known = sorted(tuple("missing" if cell is None else f'"{cell}"' for cell in each) for each in self._known)
-        return f"{listed} stand together only as {', '.join('(' + ', '.join(each) + ')' for each in known)}."
+        return f"{self._listed} stand together only as {', '.join('(' + ', '.join(each) + ')' for each in known)}."
 
     def fitted(self, rows: Sequence[Row], schema: TableSchema) -> FixedCombinations:
         """The rule that knows the combinations of some rows."""
@@ -193,22 +199,15 @@ class FixedCombinations(BaseRule):
         return cag.FixedCombinations(list(self.columns))
 
 
-class OneHotEncoding(BaseRule):
+class OneHotEncoding(_OfSeveral):
     """Exactly one of `columns` is 1 (or true), the others are 0 (or false), none is missing."""
 
     kind: Literal["one-hot-encoding"] = "one-hot-encoding"
-    columns: tuple[str, ...] = Field(min_length=2)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """See `BaseRule.names`."""
-        return self.columns
 
     @property
     def text(self) -> str:
         """See `BaseRule.text`."""
-        listed = ", ".join(f'"{name}"' for name in self.columns)
-        return f"Exactly one of {listed} is 1 (or true), the others are 0 (or false)."
+        return f"Exactly one of {self._listed} is 1 (or true), the others are 0 (or false)."
 
     def unfit(self, schema: TableSchema) -> str:
         """See `BaseRule.unfit`."""
