@@ -13,21 +13,25 @@ if TYPE_CHECKING:
     from tagal_dspy.engines import make_lm
     from tagal_dspy.errors import NotEnoughRowsError, TagalError
     from tagal_dspy.metrics import TableMetric, TableReport, evaluate
-    from tagal_dspy.modules import PromptRefine, ReducedLoop, RowGenerator, SynthLoop
+    from tagal_dspy.modules import Ledger, PromptRefine, ReducedLoop, RowGenerator, SynthLoop
     from tagal_dspy.obfuscation import Obfuscated, obfuscated
     from tagal_dspy.optimizers import compile_program, generation_tasks
+    from tagal_dspy.runs import RunStore
     from tagal_dspy.schema import SchemaOverrides, TableSchema
-    from tagal_dspy.settings import RunSettings, run_settings
+    from tagal_dspy.settings import Budget, RunSettings, run_settings
     from tagal_dspy.synthesizer import TagalSynthesizer
     from tagal_dspy.task import TableTask
 
 _HOMES = {
+    "Budget": "settings",
+    "Ledger": "modules",
     "NotEnoughRowsError": "errors",
     "Obfuscated": "obfuscation",
     "PromptRefine": "modules",
     "ReducedLoop": "modules",
     "RowGenerator": "modules",
     "RunSettings": "settings",
+    "RunStore": "runs",
     "SchemaOverrides": "schema",
     "SynthLoop": "modules",
     "TableMetric": "metrics",
@@ -46,12 +50,15 @@ _HOMES = {
 }
 
 __all__ = [
+    "Budget",
+    "Ledger",
     "NotEnoughRowsError",
     "Obfuscated",
     "PromptRefine",
     "ReducedLoop",
     "RowGenerator",
     "RunSettings",
+    "RunStore",
     "SchemaOverrides",
     "SynthLoop",
     "TableMetric",

@@ -116,6 +116,7 @@ SMALL_MODEL: dict[str, Any] = {
     "rounds_ahead": 16,
     "critic": "none",
     "steering": "grammar",
+    "curation": "labels",
 }
 
 

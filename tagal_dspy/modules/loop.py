@@ -109,7 +109,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         run = Run(self, task, n_rows, seed, wanted=wanted)
         prompts = []
         for slot in run.slots:
-            call = next(self.conversation(run, run.next_number(), slot, self.settings.rows_per_draw))
+            call = next(self.conversation(run, run.next_number(slot), slot, self.settings.rows_per_draw))
             prompts.append(self.generator.messages(**call.inputs))
         return prompts
 

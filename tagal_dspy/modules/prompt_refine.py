@@ -64,7 +64,9 @@ class PromptRefine(TagalLoop):
 
     def lead(self, run: Run) -> Steps[None]:
         """The conversation, as far as it is kept, and its summary; the rows of the turn that is kept are offered."""
-        turns = yield from self.conversation(run, run.next_number(), run.slots[0], self.settings.rows_per_draw)
+        turns = yield from self.conversation(
+            run, run.next_number(run.slots[0]), run.slots[0], self.settings.rows_per_draw
+        )
         run.memory = {"turns": self.kept(turns), "n_summaries": 0}
         run.commit(Round(turns, run.memory["turns"][-1:], Counter()))
         yield from self.between(run)

@@ -25,7 +25,7 @@ class ReducedLoop(TagalLoop):
         """The conversations; the rows of the turns that are kept are offered."""
         run.memory = {}
         for slot in run.slots:
-            turns = yield from self.conversation(run, run.next_number(), slot, self.settings.rows_per_draw)
+            turns = yield from self.conversation(run, run.next_number(slot), slot, self.settings.rows_per_draw)
             run.memory[slot] = self.kept(turns)
             run.commit(Round(turns, run.memory[slot][-1:], Counter()))
 

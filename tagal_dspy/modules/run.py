@@ -93,7 +93,7 @@ class Run:
         self.n_failed = 0
         self._curator = LabelCurator(task) if self.settings.curation == "labels" else None
         self._scorers: dict[Slot, QuickScore] = {}
-        self._n_rounds = 0
+        self._n_seen: list[int] = []
         self._n_draws = 0
         self._patience = max(PATIENCE, math.ceil(PATIENCE_ROWS / self.settings.rows_per_draw))
         self._asked: Counter[Slot] = Counter()
@@ -124,11 +124,15 @@ class Run:
         """Fresh few-shots for a round."""
         rng = np.random.default_rng([self.seed, number])
         return self.loop.sampler.sample(
-            self.task, self.settings.n_shots, rng, self.wanted.narrowed(slot), self.accepted(slot)
+            self.task, self.settings.n_shots, rng, self.wanted.narrowed(slot), self.accepted(number, slot)
         )
 
-    def accepted(self, slot: Slot) -> list[Row]:
-        """The rows of a slot accepted so far."""
+    def accepted(self, number: int, slot: Slot) -> list[Row]:
+        """The rows of a slot that were accepted when a round started: what is committed meanwhile it does not see, or
+        which answer came first would decide what it asks for."""
+        return self._rows_of(slot)[: self._n_seen[number]]
+
+    def _rows_of(self, slot: Slot) -> list[Row]:
         return self.acceptance.rows if slot == ANY else self.acceptance.by_slot.get(slot, [])
 
     def wish(self, number: int, slot: Slot) -> dict[str, Any]:
@@ -137,7 +141,7 @@ class Run:
         label, condition = whole.label, whole.condition
         narrowed: dict[str, ModelledColumn] = {}
         if self.settings.steering == "grammar" and number % STEERED_ROUNDS == 0:
-            narrowed |= steered(self.task, self.accepted(slot), whole)
+            narrowed |= steered(self.task, self.accepted(number, slot), whole)
         if condition is not None:
             narrowed |= condition.narrowed
         target = schema[schema.target] if label and schema.target else None
@@ -171,12 +175,12 @@ class Run:
             return None
         n_rows = self._rows_to_ask(n_missing)
         self._asked[slot] += n_rows
-        return self.loop.round(self, self.next_number(), slot, n_rows)
+        return self.loop.round(self, self.next_number(slot), slot, n_rows)
 
-    def next_number(self) -> int:
-        """The number of the next round."""
-        self._n_rounds += 1
-        return self._n_rounds - 1
+    def next_number(self, slot: Slot) -> int:
+        """The number of the next round, which starts now and is for a slot."""
+        self._n_seen.append(len(self._rows_of(slot)))
+        return len(self._n_seen) - 1
 
     def resumed(self) -> bool:
         """Whether rounds that paused shall go on."""

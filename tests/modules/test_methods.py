@@ -95,6 +95,29 @@ def test_order_of_arrival_does_not_change_the_table(method: Method) -> None:
     assert tables[0].equals(tables[2])
 
 
+@pytest.mark.parametrize("ahead", [2, 16])
+def test_what_is_steered_does_not_depend_on_the_order_of_arrival(ahead: int) -> None:
+    prompts = []
+    for delays in range(4):
+        rng, lock = random.Random(delays), threading.Lock()
+
+        def answer(asked: Asked, rng: random.Random = rng, lock: threading.Lock = lock) -> Answer:
+            with lock:
+                delay = rng.choice([0, 0, 0.03])
+            time.sleep(delay)
+            content = random.Random(repr((asked.turns, asked.extra)))
+            stuck = [f"{content.randint(18, 79)},{content.randint(120, 560) / 10},Mons,yes" for _ in range(6)]
+            return {"rows": "\n".join([*stuck, shop_rows(3, content)])}
+
+        settings = {"few_shots": "residual", "steering": "grammar", "rounds_ahead": ahead, "rows_per_draw": 5}
+        loop = make("synth-loop", critic="none", n_iter=1, shares="free", **settings)
+        lm = scripted_lm(answer, takes_grammar=True, cache=False)
+        run(loop, lm, n_rows=100)
+        prompts.append(sorted((asked.last, asked.extra["grammar"]) for asked in lm.engine.asked))
+    assert len({len(each) for each in prompts}) == 1
+    assert prompts[0] == prompts[1] == prompts[2] == prompts[3]
+
+
 def _by_content(asked: Asked) -> Answer:
     """Rows that depend on what is asked alone."""
     if "rows" not in asked.fields:
