@@ -180,9 +180,10 @@ class RunStore:
             try:
                 yield
             except sqlite3.Error as error:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
                 raise _unusable(self.path, error) from error
+            finally:
+                if self._database.in_transaction:  # an error, or an interrupt
+                    self._database.execute("ROLLBACK")
 
 
 def runs_dir() -> Path:
