@@ -11,11 +11,11 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 from filelock import FileLock, Timeout
@@ -23,11 +23,15 @@ from filelock import FileLock, Timeout
 from tagal_dspy.errors import DataError, OutputError, RunError
 from tagal_dspy.schema import Reject, Row, TableSchema
 
+Result = TypeVar("Result")
+
 SUFFIX = ".sqlite"
 MAX_SHOWN = 60
 """Characters of a value that an error shows."""
 
 _TABLES = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS calls (
     key TEXT PRIMARY KEY, role TEXT NOT NULL, prompt TEXT NOT NULL, answer TEXT NOT NULL, usage TEXT NOT NULL,
@@ -86,10 +90,7 @@ class RunStore:
             raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
         try:
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            with self._recording():
-                self._database.execute("PRAGMA journal_mode = WAL")
-                self._database.execute("PRAGMA synchronous = FULL")
-                self._database.executescript(_TABLES)
+            self._do(lambda database: database.executescript(_TABLES))
         except (sqlite3.Error, RunError, OutputError) as error:
             self._lock.release()
             raise error if isinstance(error, (RunError, OutputError)) else _unusable(path, error) from error
@@ -109,29 +110,24 @@ class RunStore:
 
     def note(self, name: str, value: Any) -> None:
         """Record a fact about the run."""
-        with self._recording():
-            self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
+        self._do(lambda base: base.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value))))
 
     def fact(self, name: str) -> Any:
         """A fact that was noted; None where it was not."""
-        with self._recording():
-            found = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        found = self._do(lambda base: base.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone())
         return None if found is None else json.loads(found[0])
 
     def find(self, key: str) -> Recorded | None:
         """The call of that key, if it is recorded."""
-        with self._recording():
-            found = self._database.execute(
-                "SELECT answer, usage, cost, prompt FROM calls WHERE key = ?", (key,)
-            ).fetchone()
+        asked = "SELECT answer, usage, cost, prompt FROM calls WHERE key = ?"
+        found = self._do(lambda base: base.execute(asked, (key,)).fetchone())
         return None if found is None else Recorded(json.loads(found[0]), json.loads(found[1]), found[2], found[3])
 
     def add(self, key: str, role: str, recorded: Recorded) -> None:
         """Record a call."""
         answer, usage = json.dumps(recorded.answer), json.dumps(recorded.usage)
         values = (key, role, recorded.prompt, answer, usage, recorded.cost, time.time())
-        with self._recording():
-            self._database.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        self._do(lambda base: base.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?)", values))
 
     def commit(self, rows: Sequence[Row], rejects: Sequence[Reject], turns: Sequence[Any]) -> None:
         """Record the accepted rows, rejects and turns of a run so far; only what is new is written."""
@@ -139,20 +135,21 @@ class RunStore:
         cells = [(number, json.dumps(row)) for number, row in enumerate(rows[first[0] :], first[0])]
         rejected = [(number, *each) for number, each in enumerate(rejects[first[1] :], first[1])]
         taken = [(number, *_turn(turn)) for number, turn in enumerate(turns[first[2] :], first[2])]
-        with self._recording():
-            self._database.execute("BEGIN")
-            self._database.executemany("INSERT OR REPLACE INTO accepted VALUES (?, ?)", cells)
-            self._database.executemany("INSERT OR REPLACE INTO rejects VALUES (?, ?, ?, ?)", rejected)
-            self._database.executemany("INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?)", taken)
-            self._database.execute("COMMIT")
+
+        def write(base: sqlite3.Connection) -> None:
+            base.execute("BEGIN")
+            base.executemany("INSERT OR REPLACE INTO accepted VALUES (?, ?)", cells)
+            base.executemany("INSERT OR REPLACE INTO rejects VALUES (?, ?, ?, ?)", rejected)
+            base.executemany("INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?)", taken)
+            base.execute("COMMIT")
+
+        self._do(write)
         self._written = [len(rows), len(rejects), len(turns)]
 
     @property
     def is_empty(self) -> bool:
         """Whether no call is recorded, so that there is nothing to resume."""
-        with self._recording():
-            (n_calls,) = self._database.execute("SELECT count(*) FROM calls").fetchone()
-        return not n_calls
+        return self._do(lambda base: base.execute("SELECT key FROM calls LIMIT 1").fetchone()) is None
 
     def remove(self) -> None:
         """Close and delete the run."""
@@ -174,11 +171,12 @@ class RunStore:
     ) -> None:
         self.close()
 
-    @contextmanager
-    def _recording(self) -> Iterator[None]:
+    def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Use the database alone. No context manager made of a generator: an interrupt inside of its machinery leaves
+        it suspended, with the lock held for ever."""
         with self._using:
             try:
-                yield
+                return work(self._database)
             except sqlite3.Error as error:
                 raise _unusable(self.path, error) from error
             finally:
