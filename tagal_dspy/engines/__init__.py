@@ -1,15 +1,23 @@
-"""Language models: the embedded llama.cpp engine, and `make_lm` for it and everything DSPy can call."""
+"""Language models: the embedded llama.cpp engine, models on servers, and `make_lm` for both."""
 
 from tagal_dspy.engines.local import AsyncLocalEngine, LocalEngine
 from tagal_dspy.engines.make_lm import is_local, make_lm
+from tagal_dspy.engines.pacing import ServerDownError
+from tagal_dspy.engines.prices import Prices, cost
+from tagal_dspy.engines.remote import AsyncRemoteEngine, RemoteEngine
 from tagal_dspy.engines.tokens import count_tokens
 from tagal_dspy.engines.weights import Weights, cache_dir, find_weights
 
 __all__ = [
     "AsyncLocalEngine",
+    "AsyncRemoteEngine",
     "LocalEngine",
+    "Prices",
+    "RemoteEngine",
+    "ServerDownError",
     "Weights",
     "cache_dir",
+    "cost",
     "count_tokens",
     "find_weights",
     "is_local",

@@ -8,7 +8,11 @@ from typing import Any
 import dspy
 
 from tagal_dspy.engines.local import AsyncLocalEngine, shared_engine
+from tagal_dspy.engines.remote import AsyncRemoteEngine, RemoteEngine
 from tagal_dspy.errors import SettingsError
+
+CONNECTION = ("api_key", "model_type", "timeout", "num_retries", "concurrency")
+"""Options of the engine, not of the LM."""
 
 
 def make_lm(spec: str = "local", *, api_base: str | None = None, cache: bool = True, **options: Any) -> dspy.LM:
@@ -19,11 +23,13 @@ def make_lm(spec: str = "local", *, api_base: str | None = None, cache: bool = T
             Hugging Face Hub), or a DSPy model string such as `openai/gpt-4o-mini` or `ollama_chat/llama3.1`.
         api_base: address of an OpenAI-compatible server, for DSPy model strings.
         cache: whether DSPy may answer from its cache.
-        options: passed to `dspy.LM`, e.g. `temperature`, `max_tokens`, `timeout`, `num_retries`, `api_key`.
+        options: passed to `dspy.LM`, e.g. `temperature`, `max_tokens`; of a model on a server also `api_key`,
+            `timeout` (seconds for one try), `num_retries` and `concurrency` as in `RemoteEngine`.
 
     Raises:
         EngineError: the local model is missing, damaged or not installed.
-        SettingsError: the model string has no provider, or `api_base` is given for a local model.
+        SettingsError: the model string has no provider or one that cannot be reached, `api_base` is given for a local
+            model, or a number is out of range.
     """
     # DSPy would otherwise try to download a price list at the first call.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -41,9 +47,18 @@ def make_lm(spec: str = "local", *, api_base: str | None = None, cache: bool = T
         raise SettingsError(
             f"{spec!r} is no model; use 'local', 'local:file.gguf' or provider/model, e.g. openai/gpt-4o-mini"
         )
+    connection = {name: options.pop(name) for name in CONNECTION if name in options}
     if api_base:
-        options = {"api_base": api_base, "api_key": os.environ.get("OPENAI_API_KEY", "none"), **options}
-    return dspy.LM(spec, engine="lm15", cache=cache, **options)
+        connection = {"api_base": api_base, "api_key": os.environ.get("OPENAI_API_KEY", "none"), **connection}
+    return dspy.LM(
+        spec,
+        engine=RemoteEngine(spec, **connection),
+        async_engine=AsyncRemoteEngine(spec, **connection),
+        model_type=connection.get("model_type", "chat"),
+        cache=cache,
+        num_retries=0,
+        **options,
+    )
 
 
 def is_local(spec: str) -> bool:
