@@ -56,6 +56,7 @@ class Pace:
         self._usual = math.inf
         self._slow = False
         self._times: list[float] = []
+        self._window = FIRST_LIMIT
 
     @property
     def limit(self) -> int:
@@ -65,11 +66,11 @@ class Pace:
     def answered(self, seconds: float, n_busy: int) -> None:
         """Take note of an answer that took `seconds`, with `n_busy` calls under way."""
         self._times.append(seconds)
-        if len(self._times) >= self.limit:
+        if len(self._times) >= self._window:
             mean = sum(self._times) / len(self._times)
             self._usual = min(mean, 1.1 * self._usual)
             self._slow = mean > SLOWER * self._usual
-            self._times.clear()
+            self._times, self._window = [], self.limit
         if n_busy >= self.limit and not self._slow:
             step = 1.0 if math.isinf(self._halved_at) else 1.0 / self._limit
             self._limit = min(self._limit + step, float(CEILING))

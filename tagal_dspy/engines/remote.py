@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -50,6 +49,8 @@ class _Remote:
                 f"timeout={timeout}, num_retries={num_retries}, concurrency={concurrency}: "
                 "give more than 0 seconds, 0 or more retries and 1 or more calls at once"
             )
+        if api_base and "@" in api_base:
+            raise SettingsError("api_base holds a name or a password; leave it out, and give api_key where it is one")
         self._state = {"model": model, "model_type": model_type}
         self._timeout, self._num_retries, self._api_key = timeout, num_retries, api_key
         self._describe()
@@ -63,7 +64,7 @@ class _Remote:
             ),
             model_type=model_type,
         )
-        self.service = shared_service(model, re.sub("//[^/]*@", "//", api_base) if api_base else None)
+        self.service = shared_service(model, api_base)
         if concurrency is not None:
             self.service.pace.fixed = concurrency
 
@@ -87,7 +88,7 @@ class _Remote:
             except lm15.LM15Error as error:
                 asked = error.retry_after or 0.0
                 if n_tries > self._num_retries or not is_transient(error) or asked > LONGEST_ASKED_WAIT:
-                    _add_tries(error, n_tries)
+                    _tell_tries(error, n_tries)
                     raise
                 await self.service.wait(asked + _backoff(n_tries))
 
@@ -135,7 +136,8 @@ class RemoteEngine(_Remote):
         concurrency: calls under way at once. Where None it is found by trying, up to 64.
 
     Raises:
-        SettingsError: the model string names no provider that lm15 knows, or a number is out of range.
+        SettingsError: the model string names no provider that lm15 knows, a number is out of range, or the address
+            holds a password.
     """
 
     def complete(self, request: lm15.Request) -> lm15.Response:
@@ -174,10 +176,11 @@ def _backoff(n_tries: int) -> float:
     return random.uniform(longest / 2, longest)
 
 
-def _add_tries(error: lm15.LM15Error, n_tries: int) -> None:
-    if n_tries > 1:
-        first, blank, advice = error.message.partition("\n\n")
-        _reword(error, f"{first} (tried {n_tries} times){blank}{advice}")
+def _tell_tries(error: lm15.LM15Error, n_tries: int) -> None:
+    tried = f" (tried {n_tries} times)" if n_tries > 1 else ""
+    asked = f" (asks to wait {error.retry_after:g} s)" if error.retry_after else ""
+    first, blank, advice = error.message.partition("\n\n")
+    _reword(error, f"{first}{tried}{asked}{blank}{advice}")
 
 
 def _mask_keys(error: lm15.LM15Error, api_key: str | None) -> None:

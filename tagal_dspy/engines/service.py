@@ -94,7 +94,7 @@ _services_lock = threading.Lock()
 
 
 def shared_service(model: str, address: str | None) -> Service:
-    """The one service of this process for a model and an address without credentials."""
+    """The one service of this process for a model and an address."""
     with _services_lock:
         name = f"{model} at {address}" if address else model
         return _services.setdefault((model, address), Service(name))
