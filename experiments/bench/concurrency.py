@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
@@ -28,8 +29,8 @@ from tagal_dspy import make_lm
 
 N_AT_ONCE = 256
 SECONDS = 0.5
-N_ROUNDS = 4
-N_REPEATS = 5
+N_ROUNDS = 20
+N_REPEATS = 3
 N_MANY = 10_000
 
 
@@ -77,18 +78,35 @@ def on_a_loop(lm: dspy.LM, n_calls: int) -> None:
     asyncio.run(main())
 
 
+def on_sockets(address: str, n_calls: int) -> None:
+    """The least that a client can do: what this machine allows."""
+
+    async def one(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(n_calls // N_AT_ONCE):
+            writer.write(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+            await reader.readuntil(b"}}")
+        writer.close()
+
+    async def main() -> None:
+        port = int(address.split(":")[2].split("/")[0])
+        await asyncio.gather(*(one(port) for _ in range(N_AT_ONCE)))
+
+    asyncio.run(main())
+
+
 def cpu_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
-def measured(drive: Callable[[dspy.LM, int], None], lm: dspy.LM, seconds: float) -> tuple[float, float]:
+def measured(drive: Callable[[Any, int], None], target: Any) -> tuple[float, float]:
     """Share of the ideal, and CPU of a call in ms."""
     n_calls = N_ROUNDS * N_AT_ONCE
     cpu, started = cpu_seconds(), time.perf_counter()
-    drive(lm, n_calls)
+    drive(target, n_calls)
     took = time.perf_counter() - started
-    return N_ROUNDS * seconds / took, 1000 * (cpu_seconds() - cpu) / n_calls
+    return N_ROUNDS * SECONDS / took, 1000 * (cpu_seconds() - cpu) / n_calls
 
 
 def resident_mb() -> float:
@@ -109,18 +127,24 @@ def report_speed() -> None:
     connection = {"api_base": address, "api_key": "none", "cache": False}
     ours = make_lm("openai/x", concurrency=N_AT_ONCE, **connection)
     bare = dspy.LM("openai/x", engine="lm15", num_retries=0, **connection)
-    print("| driven by | engine | share of the ideal | CPU of a call |\n|---|---|---|---|")
-    for drive in (on_threads, on_a_loop):
-        results: dict[str, list[tuple[float, float]]] = {"make_lm": [], "dspy lm15": []}
-        for _ in range(N_REPEATS):
-            for name, lm in (("make_lm", ours), ("dspy lm15", bare)):
-                results[name].append(measured(drive, lm, SECONDS))
-        for name, pairs in results.items():
-            shares, cpus = zip(*pairs, strict=True)
-            print(
-                f"| {drive.__name__} | {name} | {statistics.median(shares):.1%} ({min(shares):.1%} to "
-                f"{max(shares):.1%}) | {statistics.median(cpus):.2f} ms ({min(cpus):.2f} to {max(cpus):.2f}) |"
-            )
+    ways: dict[str, tuple[Callable[[Any, int], None], Any]] = {
+        "sockets alone | a loop": (on_sockets, address),
+        "make_lm | threads": (on_threads, ours),
+        "make_lm | a loop": (on_a_loop, ours),
+        "dspy.LM(engine='lm15') | threads": (on_threads, bare),
+        "dspy.LM(engine='lm15') | a loop": (on_a_loop, bare),
+    }
+    results: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for _ in range(N_REPEATS):
+        for name, (drive, target) in ways.items():
+            results[name].append(measured(drive, target))
+    print("| client | on | share of the ideal | CPU of a call |\n|---|---|---|---|")
+    for name, pairs in results.items():
+        shares, cpus = zip(*pairs, strict=True)
+        print(
+            f"| {name} | {statistics.median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%}) "
+            f"| {statistics.median(cpus):.2f} ms ({min(cpus):.2f} to {max(cpus):.2f}) |"
+        )
     process.kill()
     process.wait()
 

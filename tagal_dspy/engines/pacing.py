@@ -18,22 +18,22 @@ N_FAILURES = 5
 PATIENCE = 60.0
 """Seconds without an answer before a server is given up: servers that are restarted come back within."""
 PATIENCE_AT_FIRST = 5.0
-"""The same for a server that has never answered: the address is wrong, more likely than not."""
+"""The same for a server that was never reached: the address is wrong, more likely than not."""
 PAUSE = 30.0
 """Seconds until one call may try again whether a server that was given up is back."""
 
 
 class ServerDownError(LMError, EngineError):  # type: ignore[misc]
-    """A model's server has not answered for long; calls fail at once until it does."""
+    """The server of a model has not answered for long; calls fail at once until it does."""
 
 
 class Pace:
     """How many calls may be under way at once: more while all goes well, half as many when the server says stop.
 
-    Up to the first refusal each answer adds one, so that the limit doubles in the time of a call; then each adds
-    `1 / limit`, one in that time. It does not grow while fewer calls are under way than may be, nor while calls take
-    `SLOWER` times as long as they used to (means over as many calls as the limit, of which the smallest is slowly
-    forgotten). Refusals of calls that started before the last halving tell nothing new.
+    Up to the first refusal each answer adds one, so that the limit doubles in the time of a call; then all answers of
+    that time add one. It does not grow while fewer calls are under way than may be, nor while calls take `SLOWER`
+    times as long as they used to (means over as many calls as the limit, of which the smallest is slowly forgotten).
+    Refusals of calls that started before the last halving tell nothing new.
 
     Attributes:
         fixed: hold this many instead, whatever the server says.
@@ -122,8 +122,14 @@ class Breaker:
         """Take note of an answer."""
         self._n_failures, self._down_until, self._patience = 0, None, PATIENCE
 
-    def failed(self, now: float, said: str) -> bool:
-        """Take note of a try without an answer and of what went wrong; whether the server is now given up."""
+    def failed(self, now: float, said: str, reached: bool = False) -> bool:
+        """Take note of a try without an answer, and of what was said, by the server itself where it was reached.
+
+        Returns:
+            Whether the server is now given up.
+        """
+        if reached:
+            self._patience = PATIENCE
         if not self._n_failures:
             self._failing_since = now
         self._n_failures += 1

@@ -28,6 +28,8 @@ LONGEST_ASKED_WAIT = 300.0
 """A server that asks to wait longer has a quota that is used up, not a busy minute."""
 MAX_CONNECTIONS = 4096
 """In place of lm15's 100: how many calls are made at once is the service's to say."""
+SHORTEST_KEY = 8
+"""Placeholders such as `none` are words."""
 MALFORMED = (TypeError, ValueError, LookupError, AttributeError)
 """What lm15 raises for a reply that is JSON of another shape."""
 
@@ -133,7 +135,8 @@ class RemoteEngine(_Remote):
         timeout: seconds for one try.
         num_retries: further tries of a call that got no answer; a call that the server refuses (400, 401, 402, 404,
             ...) has none.
-        concurrency: calls under way at once. Where None it is found by trying, up to 64.
+        concurrency: calls under way at once, for all engines of the model. Where none gives it, it is found by trying,
+            up to 64.
 
     Raises:
         SettingsError: the model string names no provider that lm15 knows, a number is out of range, or the address
@@ -147,7 +150,7 @@ class RemoteEngine(_Remote):
             lm15.LM15Error: the server refused it, or did not answer it after all retries.
             ServerDownError: the server has not answered anyone for long.
         """
-        return background.run(self._answered(request))
+        return background.run(self._answered, request)
 
 
 class AsyncRemoteEngine(_Remote):
@@ -155,7 +158,7 @@ class AsyncRemoteEngine(_Remote):
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
         """See `RemoteEngine.complete`."""
-        return await background.arun(self._answered(request))
+        return await background.arun(self._answered, request)
 
 
 def _counted(response: lm15.Response, provider: str) -> lm15.Response:
@@ -185,9 +188,10 @@ def _tell_tries(error: lm15.LM15Error, n_tries: int) -> None:
 
 def _mask_keys(error: lm15.LM15Error, api_key: str | None) -> None:
     """Some servers repeat the key that they refuse."""
-    keys = [value for name, value in os.environ.items() if name.endswith(("_KEY", "_TOKEN")) and len(value) >= 8]
-    for key in [api_key, *keys] if api_key else keys:
-        _reword(error, error.message.replace(key, "…"))
+    in_environment = [value for name, value in os.environ.items() if name.endswith(("_KEY", "_TOKEN"))]
+    for key in [api_key or "", *in_environment]:
+        if len(key) >= SHORTEST_KEY:
+            _reword(error, error.message.replace(key, "…"))
 
 
 def _reword(error: lm15.LM15Error, message: str) -> None:

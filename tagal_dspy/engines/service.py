@@ -80,7 +80,7 @@ class Service:
         # A server that says "not so fast" is there.
         if is_transient(error) and not isinstance(error, lm15.RateLimitError):
             said = " ".join(str(error).split("\n\n")[0].split())
-            if self._breaker.failed(now, said):
+            if self._breaker.failed(now, said, reached=error.status is not None):
                 self._down.set()
 
 

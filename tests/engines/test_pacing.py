@@ -91,6 +91,12 @@ def test_few_failures_over_a_long_time_are_borne() -> None:
     assert not any(breaker.failed(now * PATIENCE, "busy") for now in range(N_FAILURES - 1))
 
 
+def test_server_that_was_never_reached_is_given_up_soon() -> None:
+    unreached, reached = Breaker("openai/x"), Breaker("openai/x")
+    assert any(unreached.failed(now, "connection refused") for now in range(10))
+    assert not any(reached.failed(now, "busy", reached=True) for now in range(10))
+
+
 def test_one_answer_between_failures_is_enough() -> None:
     breaker = breaker_that_answered()
     for now in range(0, 1000, 10):

@@ -222,7 +222,7 @@ def test_cancelled_call_makes_room_and_is_counted() -> None:
 
 
 def test_server_that_answers_no_one_is_given_up_until_it_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "PATIENCE_AT_FIRST", 0.1)
+    monkeypatch.setattr(pacing, "PATIENCE", 0.1)
     monkeypatch.setattr(pacing, "PAUSE", 0.5)
     server = Server(*[refused(500)] * 40, "hello")
     with chat_server(server) as address:
