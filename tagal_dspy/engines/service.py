@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import Counter
@@ -65,8 +66,8 @@ class Service:
 
     async def wait(self, seconds: float) -> None:
         """Wait before another try, no longer than until the server is given up."""
-        with anyio.move_on_after(seconds):
-            await self._down.wait()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._down.wait(), seconds)
 
     def _answered(self, seconds: float, n_busy: int) -> None:
         self.pace.answered(seconds, n_busy)
@@ -101,7 +102,11 @@ def shared_service(model: str, address: str | None) -> Service:
 
 
 async def _in_time(send: Callable[[], Awaitable[Answer]], seconds: float) -> Answer:
-    # lm15 times each byte; a server that sends one now and then would never be done.
-    with anyio.move_on_after(seconds):
-        return await send()
-    raise lm15.TimeoutError(f"no answer within {seconds:g} s")
+    # lm15 times each byte; a server that sends one now and then would never be done. Not by a cancel scope of anyio:
+    # it cancels again and again, also the closing of the connection.
+    try:
+        return await asyncio.wait_for(send(), seconds)
+    except lm15.LM15Error:
+        raise
+    except asyncio.TimeoutError as error:
+        raise lm15.TimeoutError(f"no answer within {seconds:g} s") from error
