@@ -27,7 +27,8 @@ class Service:
     Attributes:
         pace: how many calls may be under way.
         outcomes: how many requests were `answered`, or ended otherwise, by lm15's code: `rate_limit`, `server`,
-            `timeout`, `transport`, ... or `cancelled`. Their sum is the number of requests made.
+            `timeout`, `transport`, ... or `cancelled`. Their sum is the number of requests made, and of those that
+            lm15 would not make (`unsupported_feature`, `not_configured`).
     """
 
     def __init__(self, name: str) -> None:
