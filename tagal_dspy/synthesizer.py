@@ -37,6 +37,7 @@ class TagalSynthesizer:
         lm: writes the rows: a `dspy.LM`, or what `make_lm` takes. `local` is the embedded model.
         critic_lm, summary_lm: criticise and summarise; `lm` where None.
         api_base: address of an OpenAI-compatible server, for models given by name that are not local.
+        concurrency: calls to a server under way at once; found by trying where None.
         preset: `grounded`, or `paper` for the published method as it is.
         program: a program to use instead of one made of `preset` and `settings`, e.g. an optimised one.
         seed: equal seeds and equal LM answers give equal tables.
@@ -55,6 +56,7 @@ class TagalSynthesizer:
         critic_lm: str | dspy.LM | None = None,
         summary_lm: str | dspy.LM | None = None,
         api_base: str | None = None,
+        concurrency: int | None = None,
         preset: str = "grounded",
         program: TagalLoop | None = None,
         seed: int = 0,
@@ -64,6 +66,7 @@ class TagalSynthesizer:
         self.critic_lm = critic_lm
         self.summary_lm = summary_lm
         self.api_base = api_base
+        self.concurrency = concurrency
         self.preset = preset
         self.program = program
         self.seed = seed
@@ -226,7 +229,7 @@ class TagalSynthesizer:
     def _as_lm(self, lm: str | dspy.LM) -> dspy.LM:
         if not isinstance(lm, str):
             return lm
-        return make_lm(lm, api_base=None if is_local(lm) else self.api_base)
+        return make_lm(lm) if is_local(lm) else make_lm(lm, api_base=self.api_base, concurrency=self.concurrency)
 
 
 def _as_rules(rules: Sequence[Any], task: TableTask) -> Rules | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -9,6 +10,8 @@ from typing import Annotated, Optional
 import typer
 
 from tagal_dspy.errors import DataError, TagalError
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="tagal",
@@ -49,6 +52,14 @@ Html = Annotated[Optional[Path], typer.Option(help="File for a report of one sel
 Force = Annotated[bool, typer.Option("--force", help="Replace files where they exist.")]
 MaxCalls = Annotated[Optional[int], typer.Option(help="Calls of models after which the run stops.")]
 MaxTokens = Annotated[Optional[int], typer.Option(help="Tokens, prompt and completion, after which it stops.")]
+MaxCost = Annotated[Optional[float], typer.Option(help="US dollars after which it stops.")]
+Price = Annotated[
+    Optional[tuple[float, float]],
+    typer.Option(metavar="PROMPT COMPLETION", help="US dollars for a million tokens, where the model is on no list."),
+]
+Concurrency = Annotated[
+    Optional[int], typer.Option(help="Calls to a server under way at once.", show_default="found by trying")
+]
 RunFile = Annotated[
     Optional[Path], typer.Option("--run", help="File that records the run, and that it is resumed from.")
 ]
@@ -79,6 +90,9 @@ def generate(
     examples: Examples = None,
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    price: Price = None,
+    concurrency: Concurrency = None,
     seed: Seed = None,
     notes: Notes = None,
     schema: Schema = None,
@@ -120,6 +134,9 @@ def generate(
         "examples": examples,
         "max_calls": max_calls,
         "max_tokens": max_tokens,
+        "max_cost": max_cost,
+        "price": price,
+        "concurrency": concurrency,
         "seed": seed,
         "notes": notes,
     }
@@ -245,13 +262,15 @@ def resume_run(
     run: Run,
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
     out: Annotated[Optional[Path], typer.Option(help="Another file to write.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was stopped; what is recorded is not asked again."""
     from tagal_dspy.cli import recorded
 
-    raise typer.Exit(recorded.resume_run(run, {"max_calls": max_calls, "max_tokens": max_tokens}, out, as_json))
+    budget = {"max_calls": max_calls, "max_tokens": max_tokens, "max_cost": max_cost}
+    raise typer.Exit(recorded.resume_run(run, budget, out, as_json))
 
 
 @runs.command("export")
@@ -284,4 +303,15 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("tagal: interrupted\n")
-        sys.exit(130)
+        _leave()
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            _leave()
+        raise
+
+
+def _leave() -> None:
+    """End at once: Python would wait for every call under way, and a server may take minutes."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)

@@ -20,10 +20,10 @@ from tagal_dspy.cli.files import check_free, write_text
 from tagal_dspy.cli.options import Options
 from tagal_dspy.cli.progress import progress_shown, say, summary_table
 from tagal_dspy.datasets import load_dataset, read_table, write_table
-from tagal_dspy.engines import cache_dir, count_tokens, is_local
+from tagal_dspy.engines import Prices, cache_dir, cost, count_tokens, is_local
 from tagal_dspy.errors import EngineError, OutputError, RunError, SettingsError, TagalError
 from tagal_dspy.few_shot import scarce_strata
-from tagal_dspy.modules import Ledger, Progress
+from tagal_dspy.modules import Ledger, Price, Progress
 from tagal_dspy.reports import html, run_page
 from tagal_dspy.runs import SUFFIX, RunStore, runs_dir
 from tagal_dspy.synthesizer import TagalSynthesizer
@@ -135,6 +135,7 @@ def _fitted(data: str, options: Options) -> tuple[TagalSynthesizer, str]:
         critic_lm=options.critic_lm,
         summary_lm=options.summary_lm,
         api_base=options.api_base,
+        concurrency=options.concurrency,
         preset=options.preset,
         seed=options.seed,
         **options.settings,
@@ -143,6 +144,12 @@ def _fitted(data: str, options: Options) -> tuple[TagalSynthesizer, str]:
     examples = read_table(options.examples) if options.examples else None
     synthesizer.fit(dataset.frame, overrides=overrides, rules=options.rules, examples=examples)
     return synthesizer, dataset.name
+
+
+def _price(given: tuple[float, float] | None) -> Price:
+    """What a call costs in US dollars: at the given price of a million tokens, or by the list of prices."""
+    prices = Prices(given[0] / 1e6, given[1] / 1e6) if given else None
+    return lambda lm, n_in, n_out: cost(lm, {"prompt_tokens": n_in, "completion_tokens": n_out}, prices)
 
 
 class _Sampling:
@@ -157,7 +164,7 @@ class _Sampling:
         store: RunStore,
     ) -> None:
         self._synthesizer, self._options, self._output, self._partial = synthesizer, options, output, partial
-        self._ledger = Ledger(store, options.budget)
+        self._ledger = Ledger(store, options.budget, _price(options.price))
         self._store = store
         self._last: Progress | None = None
         self._started = time.monotonic()
@@ -236,6 +243,7 @@ class _Sampling:
             "rejects": rejects,
             "curve": [round(score, 4) for score in prediction.curve],
             "usage": prediction.usage,
+            "cost": self._ledger.cost,
             "run": str(self._store.path),
         }
         if task.schema.classes and task.schema.target:

@@ -26,6 +26,8 @@ class Options(BaseModel):
         examples: a file of rows written by the user, shown beside the few-shots.
         remaining: a file of partial rows to complete; it says how many rows there are, and of what kind.
         rules: the `[[rules]]` tables, for `Rules.from_table`; they are validated where the schema is known.
+        concurrency: calls to a server under way at once; found by trying where None.
+        price: US dollars for a million prompt and completion tokens, of models that are on no list of prices.
         budget: what the run may take.
         settings: fields of `RunSettings`.
     """
@@ -38,6 +40,8 @@ class Options(BaseModel):
     critic_lm: str | None = None
     summary_lm: str | None = None
     api_base: str | None = None
+    concurrency: int | None = Field(default=None, ge=1)
+    price: tuple[float, float] | None = None
     seed: int = Field(default=0, ge=0)
     where: str | None = None
     rows_per: dict[str, Annotated[int, Field(ge=0)]] | None = None

@@ -75,6 +75,8 @@ def summary_table(summary: dict[str, Any]) -> None:
     table.add_row("rejected", rejects or "none")
     if len(summary["curve"]) > 1:
         table.add_row("score", " -> ".join(f"{score:.3f}" for score in summary["curve"]) + " by iteration")
+    if summary["cost"]:
+        table.add_row("cost", f"{summary['cost']:.4f} US dollars")
     table.add_row("run", Text(summary["run"]))
     for label, share in summary.get("class_shares", {}).items():
         table.add_row(Text(f"class {label}"), f"{share['synthetic']:.1%} (real: {share['real']:.1%})")

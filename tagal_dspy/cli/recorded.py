@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def show_run(name: str, as_json: bool) -> None:
         sys.stdout.write(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}\n")
 
 
-def resume_run(name: str, budget: dict[str, int | None], out: Path | None, as_json: bool) -> int:
+def resume_run(name: str, budget: Mapping[str, float | None], out: Path | None, as_json: bool) -> int:
     """Make a run again from its record; returns the exit code."""
     path = _path(name)
     command = load_run(path).facts.get("command")

@@ -3,7 +3,7 @@
 from tagal_dspy.modules.critics import CRITICS, Critic, EyeCritic, GroundedCritic, HumanCritic, MeasuredCritic
 from tagal_dspy.modules.estimate import Estimate, estimated
 from tagal_dspy.modules.generator import RowGenerator
-from tagal_dspy.modules.ledger import Ledger
+from tagal_dspy.modules.ledger import Ledger, Price
 from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.prompt_refine import PromptRefine, TurnSummarizer
 from tagal_dspy.modules.reduced_loop import ReducedLoop
@@ -22,6 +22,7 @@ __all__ = [
     "HumanCritic",
     "Ledger",
     "MeasuredCritic",
+    "Price",
     "Progress",
     "PromptRefine",
     "ReducedLoop",

@@ -62,6 +62,20 @@ def test_run_that_used_up_its_budget_is_resumed_by_name_and_pays_nothing_twice(
     assert len(ASKED) > n_asked
 
 
+def test_run_that_used_up_its_money_is_ended(generate: Any, tagal: Any) -> None:
+    # The server counts 10 prompt tokens and 5 completion tokens a call: 20 dollars.
+    stopped = generate("--price", 1_000_000, 2_000_000, "--max-cost", 15, "--concurrency", 1)
+    assert stopped.code == 2
+    assert "the budget of 15 is used up" in stopped.err
+    [line] = json.loads(tagal("runs", "list", "--json").out)
+    shown = json.loads(tagal("runs", "show", line["name"], "--json").out)
+    assert shown["cost"] == 20 * len(ASKED)
+
+
+def test_limit_on_the_cost_of_a_model_without_a_price_is_refused(generate: Any) -> None:
+    assert "the price of this model is not known" in generate("--max-cost", 15).err
+
+
 def test_run_of_another_seed_is_not_resumed(generate: Any, tmp_path: Path) -> None:
     assert generate("--run", tmp_path / "mine.sqlite").code == 0
     other = generate("--run", tmp_path / "mine.sqlite", "--seed", 3, "--force")
