@@ -90,22 +90,22 @@ class Ledger:
         if recorded is None:
             self._check()
         else:
-            self._count(recorded)
+            self._count(recorded.usage, recorded.cost)
         return recorded
 
     def _add(self, call: Call, said: dspy.Prediction, watch: _Watch) -> None:
         usage = watch.usage
         costs = [self._price(name, used["prompt_tokens"], used["completion_tokens"]) for name, used in usage.items()]
         cost = None if None in costs else sum(each for each in costs if each is not None)
-        recorded = Recorded(call.module.dumped(said), usage, cost, watch.prompt)
-        self._count(recorded)
+        self._count(usage, cost)
         if self.store is not None:
+            recorded = Recorded(call.module.dumped(said), usage, cost, watch.prompt)
             self.store.add(call.key, type(call.module).__name__, recorded)
 
-    def _count(self, recorded: Recorded) -> None:
+    def _count(self, usage: Usage, cost: float | None) -> None:
         with self._lock:
-            self.usage = total_usage([self.usage, recorded.usage])
-            self.cost = None if self.cost is None or recorded.cost is None else self.cost + recorded.cost
+            self.usage = total_usage([self.usage, usage])
+            self.cost = None if self.cost is None or cost is None else self.cost + cost
 
     def _check(self) -> None:
         """Raise `BudgetError` where nothing is left; calls under way are not taken back."""
