@@ -211,6 +211,7 @@ def preview(
     shots: Shots = None,
     codec: Codec = None,
     critic: Critic = None,
+    examples: Examples = None,
     seed: Seed = None,
     notes: Notes = None,
     schema: Schema = None,
@@ -229,6 +230,7 @@ def preview(
         "n_shots": shots,
         "codec": codec,
         "critic": critic,
+        "examples": examples,
         "seed": seed,
         "notes": notes,
     }

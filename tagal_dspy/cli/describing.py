@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tagal_dspy.card import make_card
 from tagal_dspy.cli.options import Options
-from tagal_dspy.datasets import Dataset, load_dataset
+from tagal_dspy.datasets import Dataset, load_dataset, read_table
 from tagal_dspy.rules import Rules, suggest_rules
 from tagal_dspy.schema import SchemaOverrides
 from tagal_dspy.synthesizer import TagalSynthesizer
@@ -42,7 +42,8 @@ def preview(data: str, options: Options) -> None:
     dataset = load_dataset(data)
     synthesizer = TagalSynthesizer(options.lm, preset=options.preset, seed=options.seed, **options.settings)
     overrides = named(options.table, dataset.name, dataset.target)
-    synthesizer.fit(dataset.frame, overrides=overrides, rules=options.rules)
+    examples = read_table(options.examples) if options.examples else None
+    synthesizer.fit(dataset.frame, overrides=overrides, rules=options.rules, examples=examples)
     for number, messages in enumerate(synthesizer.preview(options.rows), start=1):
         for message in messages:
             _out(f"--- prompt {number}, {message['role']} ---\n{message['content'].rstrip()}\n")

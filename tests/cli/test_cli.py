@@ -78,6 +78,25 @@ def test_no_cache_asks_again(tagal: Any, shop_csv: Path, server: str, tmp_path: 
     assert (tmp_path / "a.csv").read_bytes() != (tmp_path / "b.csv").read_bytes()
 
 
+def test_partial_rows_of_a_file_are_completed(tagal: Any, shop_csv: Path, server: str, tmp_path: Path) -> None:
+    partial = pd.DataFrame({"city": ["Mons", "Ghent", None], "buys": ["no", "yes", "no"]})
+    partial.to_csv(tmp_path / "partial.csv", index=False)
+    out = tmp_path / "new.csv"
+    made = generate(tagal, shop_csv, server, "--remaining", tmp_path / "partial.csv", "--out", out)
+    assert made.code == 0
+    table = pd.read_csv(out)
+    assert table["buys"].tolist() == ["no", "yes", "no"]
+    assert table["city"].tolist()[:2] == ["Mons", "Ghent"]
+    refused = generate(tagal, shop_csv, server, "--remaining", tmp_path / "partial.csv", "--rows", 5)
+    assert "leave out rows" in refused.err
+
+
+def test_rows_that_the_user_wrote_are_shown(tagal: Any, shop_csv: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("age,income,city,buys\n33,22.2,Mons,no\n")
+    shown = tagal("preview", shop_csv, "--target", "buys", "--lm", "openai/x", "--examples", tmp_path / "mine.csv")
+    assert "\n33,22.2,Mons,no\n" in shown.out
+
+
 def test_json_summary_counts_rows_calls_and_shares(tagal: Any, shop_csv: Path, server: str, tmp_path: Path) -> None:
     summary = json.loads(generate(tagal, shop_csv, server, "--rows", 20, "--json", "--out", tmp_path / "a.csv").out)
     assert summary["rows"] == 20
