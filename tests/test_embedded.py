@@ -50,7 +50,7 @@ def test_other_codecs_are_written_without_a_reject(task: TableTask, codec: Codec
     with dspy.context(lm=make_lm("local", cache=False)):
         prediction = SynthLoop(settings)(task=task, n_rows=3, seed=0)
     assert len(prediction.table) == 3
-    assert {reject.reason for reject in prediction.rejects} <= {"duplicate", "collision", "quota_full"}
+    assert {reject.reason for reject in prediction.rejects} <= {"duplicate", "collision", "label_noise", "quota_full"}
 
 
 def test_regression_and_a_table_without_target_are_written() -> None:
