@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from lines import TARGETS
 from sklearn.metrics import mutual_info_score
 
 from tagal_dspy import TableTask, load_dataset
@@ -23,7 +24,7 @@ from tagal_dspy.schema import NumericalColumn
 from tagal_dspy.signatures import Discrepancy
 
 RESULTS = Path(__file__).parent / "results" / "discrepancies.csv"
-TABLES = {"thyroid": "Recurred", "adult": "income", "travel": "ChurnOrNot", "penguins": "species"}
+TABLES = {**TARGETS, "penguins": "species"}
 STUCK_SHARE = 0.6
 
 

@@ -7,6 +7,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,7 +103,8 @@ def _use_cache(folder: Path | None) -> None:
 def estimate(data: str, options: Options, as_json: bool) -> None:
     """Print what a run would take; no model is called."""
     synthesizer, _ = _fitted(data, options)
-    found = synthesizer.estimate(options.rows, count_tokens)._asdict()
+    n_rows = len(read_table(options.remaining)) if options.remaining else options.rows
+    found = synthesizer.estimate(n_rows, count_tokens)._asdict()
     if as_json:
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
         return
@@ -181,6 +183,8 @@ class _Sampling:
         if self._store.is_empty:
             self._store.remove()
         elif not isinstance(problem, RunError):
+            with suppress(OutputError):  # a full disk, maybe
+                self._store.note("status", "stopped")
             say(f"go on with: tagal runs resume {self._store.path}")
         if isinstance(problem, KeyboardInterrupt):
             say("interrupted")

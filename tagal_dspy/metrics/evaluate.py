@@ -116,7 +116,10 @@ def evaluate_task(
     metric = TableMetric(learning=learning, seed=seed)
     found = metric.evaluate(task, rows)
     real = pd.concat([train, holdout], ignore_index=True)
-    valid = validity(real=real, synthetic=synthetic, schema=schema)
+    # The metric measured these two already, unless it was given a sample.
+    sampled = len(rows) < len(synthetic)
+    valid = validity(real=real, synthetic=synthetic, schema=schema) if sampled else found.validity
+    varied = None if sampled else found.diversity
     similar = found.quality.by_column if found.quality else {}
     known, made = associations(task, schema.to_rows(rows))
     enough = min(len(rows), len(holdout)) > _N_NEIGHBOURS
@@ -144,7 +147,7 @@ def evaluate_task(
         detection=detection(**compared, seed=seed) if enough else None,
         prdc=prdc(**compared, k=_N_NEIGHBOURS) if enough else None,
         supports=alpha_precision(**compared),
-        diversity=diversity(real=task.train, synthetic=synthetic, schema=schema),
+        diversity=varied or diversity(real=task.train, synthetic=synthetic, schema=schema),
         privacy=found.privacy
         if few_shots is None
         else privacy(

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import dspy
@@ -91,7 +92,6 @@ class Run:
         self.turns: list[Turn] = []
         self.ledger = ledger or Ledger()
         self.n_failed = 0
-        self._curator = LabelCurator(task) if self.settings.curation == "labels" else None
         self._scorers: dict[Slot, QuickScore] = {}
         self._n_seen: list[int] = []
         self._n_draws = 0
@@ -198,10 +198,11 @@ class Run:
 
     def _missing(self, slot: Slot) -> int:
         """Rows of a slot still to be asked for: those wanted, as many more as will be rejected at the rate so far,
-        less those that rounds under way were asked for."""
-        missing = self.acceptance.n_missing if slot == ANY else self.acceptance.missing[slot]
-        asked = sum(self._asked.values()) if slot == ANY else self._asked[slot]
-        return math.ceil(missing / self._yield()) - asked
+        less those that rounds under way were asked for; of a slot without a quota, all that are missing."""
+        missing = self.acceptance.missing
+        if slot in missing:
+            return math.ceil(missing[slot] / self._yield()) - self._asked[slot]
+        return math.ceil(self.acceptance.n_missing / self._yield()) - sum(self._asked.values())
 
     def _yield(self) -> float:
         """The share of rows that is accepted, from what is committed."""
@@ -233,6 +234,11 @@ class Run:
         if slot not in self._scorers:
             self._scorers[slot] = QuickScore(self.task, slot)
         return self._scorers[slot]
+
+    @cached_property
+    def _curator(self) -> LabelCurator | None:
+        """Fitted when the first rows come: a preview or an estimate has none."""
+        return LabelCurator(self.task) if self.settings.curation == "labels" else None
 
     def commit(self, result: Round) -> None:
         """See `Rounds.commit`."""

@@ -73,6 +73,25 @@ def test_partial_rows_are_completed_in_their_order() -> None:
     assert any('cell-2 ::= "Ghent"\ncell-3 ::= "no"\n' in asked.extra["grammar"] for asked in engine.asked)
 
 
+def test_partial_row_without_any_cell_does_not_keep_others_from_being_asked_for() -> None:
+    def answer(asked: Asked) -> Answer:
+        grammar = asked.extra["grammar"]
+        city = "Mons" if 'cell-2 ::= "Mons"\n' in grammar else "Ghent"
+        return {"rows": f"{random.Random(str(len(lm.engine.asked))).randint(20, 70)},30.0,{city},no"}
+
+    lm = scripted_lm(answer, takes_grammar=True, cache=False)
+    made = TagalSynthesizer(lm, n_shots=3, n_iter=1, critic="none", rounds_ahead=2).fit(shop_frame(), "buys")
+    table = made.sample_remaining(pd.DataFrame({"city": [None, "Mons", None]}))
+    assert isinstance(table, pd.DataFrame)
+    assert (len(table), table["city"][1]) == (3, "Mons")
+
+
+def test_nothing_is_fitted_to_show_a_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, _ = synthesizer(curation="labels")
+    monkeypatch.setattr("tagal_dspy.modules.run.LabelCurator", None)
+    assert made.preview(5)
+
+
 @pytest.mark.parametrize(
     ("partial", "message"),
     [
