@@ -44,6 +44,11 @@ class RunSettings(BaseModel):
     branches: int = Field(
         default=1, ge=1, le=64, description="parallel continuations of one prompt that share the rows of a draw"
     )
+    context_window: int | None = Field(
+        default=None,
+        ge=256,
+        description="tokens of prompt and answer that the LM takes; as its engine knows where None",
+    )
     codec: CodecName = "csv"
     column_order: ColumnOrder = "original"
     draws: Literal["joint", "by-class"] = Field(

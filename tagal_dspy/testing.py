@@ -42,8 +42,14 @@ class ScriptedEngine:
     The function returns the text of the answer, or a value for each output field.
     """
 
-    def __init__(self, answer: Callable[[Asked], Answer], style: str = "chat", takes_grammar: bool = False) -> None:
-        self.style, self.takes_grammar = style, takes_grammar
+    def __init__(
+        self,
+        answer: Callable[[Asked], Answer],
+        style: str = "chat",
+        takes_grammar: bool = False,
+        context_window: int | None = None,
+    ) -> None:
+        self.style, self.takes_grammar, self.context_window = style, takes_grammar, context_window
         self.asked: list[Asked] = []
         self._answer = answer
         self._lock = threading.Lock()
@@ -94,14 +100,14 @@ def scripted_lm(answer: Callable[[Asked], Answer], *, model: str = "scripted/mod
     Args:
         answer: from what is asked to the text, or the output fields, of the answer.
         model: name of the model, part of DSPy's cache key.
-        options: `style` and `takes_grammar` of the engine; the rest goes to `dspy.LM`.
+        options: `style`, `takes_grammar` and `context_window` of the engine; the rest goes to `dspy.LM`.
 
     >>> lm = scripted_lm(lambda asked: {"answer": "42"}, cache=False)
     >>> with dspy.context(lm=lm):
     ...     dspy.Predict("question -> answer")(question="?").answer
     '42'
     """
-    own = {name: options.pop(name) for name in ("style", "takes_grammar") if name in options}
+    own = {name: options.pop(name) for name in ("style", "takes_grammar", "context_window") if name in options}
     engine = ScriptedEngine(answer, **own)
     options = {"num_retries": 0, **options}
     return dspy.LM(model, engine=engine, async_engine=AsyncScriptedEngine(engine), **options)

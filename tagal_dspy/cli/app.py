@@ -36,6 +36,9 @@ Method = Annotated[
 Iterations = Annotated[Optional[int], typer.Option(help="Turns in a round.")]
 Shots = Annotated[Optional[int], typer.Option(help="Real rows of each class shown to the model.")]
 Critic = Annotated[Optional[str], typer.Option(help="eye, grounded, measured, human or none.")]
+ContextWindow = Annotated[
+    Optional[int], typer.Option(help="Tokens of prompt and answer that the model takes.", show_default="as listed")
+]
 Codec = Annotated[Optional[str], typer.Option(help="csv, json or sentence.")]
 Config = Annotated[Optional[Path], typer.Option(help="TOML file with any of these options.")]
 Where = Annotated[
@@ -85,6 +88,7 @@ def generate(
     iterations: Iterations = None,
     shots: Shots = None,
     temperature: Annotated[Optional[float], typer.Option(help="Of the generation model, 0 to 2.")] = None,
+    context_window: ContextWindow = None,
     codec: Codec = None,
     critic: Critic = None,
     examples: Examples = None,
@@ -129,6 +133,7 @@ def generate(
         "n_iter": iterations,
         "n_shots": shots,
         "temperature": temperature,
+        "context_window": context_window,
         "codec": codec,
         "critic": critic,
         "examples": examples,
@@ -209,6 +214,7 @@ def preview(
     lm: Lm = None,
     iterations: Iterations = None,
     shots: Shots = None,
+    context_window: ContextWindow = None,
     codec: Codec = None,
     critic: Critic = None,
     examples: Examples = None,
@@ -228,6 +234,7 @@ def preview(
         "lm": lm,
         "n_iter": iterations,
         "n_shots": shots,
+        "context_window": context_window,
         "codec": codec,
         "critic": critic,
         "examples": examples,

@@ -11,6 +11,7 @@ from typing import Any
 
 from dspy import lm15
 
+from tagal_dspy.engines.tokens import count_tokens
 from tagal_dspy.engines.weights import INSTALL_HINT, Weights, find_weights
 from tagal_dspy.errors import EngineError, PromptTooLongError
 
@@ -41,6 +42,8 @@ class LocalEngine:
     supports_reasoning = False
     supported_params = frozenset({"temperature", "max_tokens", "top_p", "top_k", "stop", "seed", "response_format"})
     takes_grammar = True
+    context_window = LARGEST_CONTEXT
+    count_tokens = staticmethod(count_tokens)
 
     def __init__(self, weights: Weights, n_slots: int = N_SLOTS, n_context: int = SMALLEST_CONTEXT) -> None:
         self.weights = weights

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tagal_dspy.errors import SettingsError
 
@@ -49,17 +49,24 @@ def cost(model: str, usage: Mapping[str, int], prices: Prices | None = None) -> 
 @lru_cache(maxsize=64)
 def list_prices(model: str) -> Prices | None:
     """The prices of a model in the list that comes with DSPy; None where it has none. Needs no network."""
+    from dspy.clients.model_metadata import rate
+
     if model.startswith("llamacpp/"):
         return Prices(0.0, 0.0)
+    info = listed(model)
+    prompt, completion = rate(info, "input_cost_per_token"), rate(info, "output_cost_per_token")
+    return None if prompt is None or completion is None else Prices(prompt, completion)
+
+
+def listed(model: str) -> Mapping[str, Any]:
+    """What the list that comes with DSPy says of a model, nothing where it does not have it. Needs no network."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     from dspy.clients.engines import LM15Engine
-    from dspy.clients.model_metadata import model_info, rate
+    from dspy.clients.model_metadata import model_info
     from dspy.lm15 import LM15Error, RouterConfig
 
     try:
         route = LM15Engine(RouterConfig(env={})).resolve(model)
     except LM15Error:
-        return None
-    info = model_info(route.provider, route.model)
-    prompt, completion = rate(info, "input_cost_per_token"), rate(info, "output_cost_per_token")
-    return None if prompt is None or completion is None else Prices(prompt, completion)
+        return {}
+    return model_info(route.provider, route.model) or {}

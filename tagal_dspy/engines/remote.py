@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import dspy
@@ -15,7 +16,9 @@ from dspy.clients.engines import AsyncLM15Engine
 from dspy.utils.exceptions import LMError
 
 from tagal_dspy.engines import background
+from tagal_dspy.engines.prices import listed
 from tagal_dspy.engines.service import is_transient, shared_service
+from tagal_dspy.engines.tokens import count_tokens
 from tagal_dspy.errors import SettingsError
 
 TIMEOUT = 300.0
@@ -35,6 +38,8 @@ MALFORMED = (TypeError, ValueError, LookupError, AttributeError)
 
 
 class _Remote:
+    count_tokens = staticmethod(count_tokens)
+
     def __init__(
         self,
         model: str,
@@ -79,6 +84,11 @@ class _Remote:
             raise SettingsError(f"{plain.model!r} cannot be reached: {error}") from error
         self.supports_function_calling, self.supports_reasoning = known.function_calling, known.reasoning
         self.supports_response_schema, self.supported_params = known.response_schema, known.params
+
+    @cached_property
+    def context_window(self) -> int | None:
+        """Tokens of prompt and answer that the model takes; None where no list has it."""
+        return listed(self._state["model"]).get("max_input_tokens")
 
     async def _answered(self, request: lm15.Request) -> lm15.Response:
         n_tries = 0

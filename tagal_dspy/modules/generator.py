@@ -12,6 +12,7 @@ from dspy.utils.exceptions import AdapterParseError
 from tagal_dspy.card import make_card
 from tagal_dspy.codecs import Decoded, RowCodec, make_codec
 from tagal_dspy.errors import EngineError
+from tagal_dspy.modules.context import Fields, Window, evenly, fitted
 from tagal_dspy.modules.ledger import Role
 from tagal_dspy.rules import Rules
 from tagal_dspy.schema import ModelledColumn, Row
@@ -29,6 +30,8 @@ class RowGenerator(Role):
         temperature: in [0, 2].
         branch_rows: rows of one continuation. A draw of more rows is split into continuations of the same prompt,
             drawn side by side, where the engine can; None lets one continuation write them all.
+        context_window: tokens of prompt and answer that the LM takes; what its engine knows where None. A request
+            that does not fit is shortened by the rule of `tagal_dspy.modules.context`.
 
     Called with a task and `n_rows`, returns a `dspy.Prediction` with `answer` (the `Table` as it came) and `decoded`
     (its rows, and what is no row). Never raises for what the LM answers.
@@ -40,12 +43,14 @@ class RowGenerator(Role):
         column_order: ColumnOrder = "original",
         temperature: float = 0.7,
         branch_rows: int | None = None,
+        context_window: int | None = None,
     ) -> None:
         super().__init__()
         self.codec = codec
         self.column_order = column_order
         self.temperature = temperature
         self.branch_rows = branch_rows
+        self.context_window = context_window
         self.predict = dspy.Predict(GenerateRows)
 
     def forward(self, task: TableTask, n_rows: int, **request: Any) -> dspy.Prediction:
@@ -140,8 +145,36 @@ class RowGenerator(Role):
             per_branch = min(self.branch_rows or n_rows, n_rows)
             grammar = codec.grammar(per_branch, request.get("narrowed"), adapter.grammar_frame)
             config["metadata"] = {"tagal": {"grammar": grammar, "branches": math.ceil(n_rows / per_branch)}}
-        turns = dspy.History(messages=list(history))
-        return {**self.fields(task, n_rows, **request), "history": turns, "config": config}, adapter
+        fields, turns = self._fitted(lm, adapter, codec, task, self.fields(task, n_rows, **request), history)
+        return {**fields, "history": dspy.History(messages=turns), "config": config}, adapter
+
+    def _fitted(
+        self,
+        lm: dspy.LM,
+        adapter: dspy.Adapter,
+        codec: RowCodec,
+        task: TableTask,
+        fields: Fields,
+        history: Sequence[Fields],
+    ) -> tuple[Fields, Sequence[Fields]]:
+        """What of a request and the turns before it fits the window of the LM."""
+        window, signature = Window.of(lm, self.context_window), self.predict.signature
+        said = [str(value) for each in (fields, *history) for value in each.values()]
+        if window is None or window.surely_holds(signature.instructions, *map(str, self.predict.demos), *said):
+            return fields, list(history)
+        answer = window.count(codec.encode(task.train_rows[: fields["n_rows"]]))
+
+        def size(fields: Fields, turns: Sequence[Fields]) -> int:
+            inputs = {**fields, "history": dspy.History(messages=list(turns))}
+            messages = adapter.format(signature, self.predict.demos, inputs)
+            return answer + sum(window.count(message["content"]) for message in messages)
+
+        def thinned(examples: Table | None, share: float) -> Table | None:
+            rows = codec.decode(examples.text).rows if examples is not None else ()
+            n_left = int(len(rows) * share)
+            return Table(text=codec.encode(evenly(rows, n_left))) if n_left else None
+
+        return fitted(fields, history, window.room, size, thinned)
 
 
 def _drawn(codec: RowCodec, answer: Table) -> dspy.Prediction:

@@ -218,7 +218,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         """Take over settings, and with them the parts that they describe."""
         self.settings = settings
         described = _make_generator(settings)
-        for name in ("codec", "column_order", "temperature", "branch_rows"):
+        for name in ("codec", "column_order", "temperature", "branch_rows", "context_window"):
             setattr(self.generator, name, getattr(described, name))
         self.sampler = SAMPLERS[settings.few_shots]()
         described_critic = CRITICS[settings.critic]()
@@ -234,4 +234,6 @@ def _without_lm(predictor: dspy.Predict) -> dspy.Predict:
 
 def _make_generator(settings: RunSettings) -> RowGenerator:
     branch_rows = math.ceil(settings.rows_per_draw / settings.branches) if settings.branches > 1 else None
-    return RowGenerator(settings.codec, settings.column_order, settings.temperature, branch_rows)
+    return RowGenerator(
+        settings.codec, settings.column_order, settings.temperature, branch_rows, settings.context_window
+    )

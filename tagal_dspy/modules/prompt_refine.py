@@ -10,40 +10,62 @@ from dspy.utils.exceptions import AdapterParseError
 
 from tagal_dspy.card import make_card
 from tagal_dspy.conditions import Slot
+from tagal_dspy.modules.context import Window
 from tagal_dspy.modules.ledger import Call, Role
 from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.rounds import Steps
 from tagal_dspy.modules.run import Run
 from tagal_dspy.modules.turns import Round, Turn
+from tagal_dspy.settings import RunSettings
 from tagal_dspy.signatures import SummarizeTurns, adapter_for, conversation_text, with_few_shots_below
 from tagal_dspy.task import TableTask
+
+ROOM_FOR_PROMPT = 1500
+"""Tokens of the instructions and of the refined prompt."""
 
 
 class TurnSummarizer(Role):
     """Ask the summary LM for one prompt that stands for a conversation.
 
-    Called with a task and turns, returns a `dspy.Prediction` with `refined_prompt`.
+    Called with a task and turns, returns a `dspy.Prediction` with `refined_prompt`. The oldest turns are left out where
+    the conversation does not fit the LM.
+
+    Args:
+        context_window: see `RowGenerator`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, context_window: int | None = None) -> None:
         super().__init__()
+        self.context_window = context_window
         self.predict = dspy.Predict(SummarizeTurns)
 
     def forward(self, task: TableTask, turns: tuple[Turn, ...], rollout_id: int = 0) -> dspy.Prediction:
         """Condense `turns`; `rollout_id` names the call."""
+        lm = self.predict.lm or dspy.settings.lm
         try:
-            with dspy.context(adapter=adapter_for(self.predict.lm or dspy.settings.lm)):
-                return _refined(self.predict(**_inputs(task, turns, rollout_id)).refined_prompt)
+            with dspy.context(adapter=adapter_for(lm)):
+                return _refined(self.predict(**self._inputs(lm, task, turns, rollout_id)).refined_prompt)
         except AdapterParseError as error:
             return _refined(error.lm_response)
 
     async def aforward(self, task: TableTask, turns: tuple[Turn, ...], rollout_id: int = 0) -> dspy.Prediction:
         """See `forward`."""
+        lm = self.predict.lm or dspy.settings.lm
         try:
-            with dspy.context(adapter=adapter_for(self.predict.lm or dspy.settings.lm)):
-                return _refined((await self.predict.acall(**_inputs(task, turns, rollout_id))).refined_prompt)
+            with dspy.context(adapter=adapter_for(lm)):
+                return _refined((await self.predict.acall(**self._inputs(lm, task, turns, rollout_id))).refined_prompt)
         except AdapterParseError as error:
             return _refined(error.lm_response)
+
+    def _inputs(self, lm: Any, task: TableTask, turns: tuple[Turn, ...], rollout_id: int) -> dict[str, Any]:
+        card, window = make_card(task.schema), Window.of(lm, self.context_window)
+        texts = conversation_text((turn.answer.text, turn.critique) for turn in turns)
+        while window is not None and len(turns) > 1 and not window.surely_holds(card, texts):
+            if window.count(card) + window.count(texts) + ROOM_FOR_PROMPT <= window.room:
+                break
+            turns = turns[1:]
+            texts = conversation_text((turn.answer.text, turn.critique) for turn in turns)
+        return {"card": card, "conversation": texts, "config": {"rollout_id": rollout_id}}
 
 
 class PromptRefine(TagalLoop):
@@ -56,7 +78,11 @@ class PromptRefine(TagalLoop):
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
-        self.summarizer = TurnSummarizer()
+        self.summarizer = TurnSummarizer(self.settings.context_window)
+
+    def _apply(self, settings: RunSettings) -> None:
+        super()._apply(settings)
+        self.summarizer.context_window = settings.context_window
 
     def plan(self, n_rounds: int, n_slots: int) -> tuple[int, int, int]:
         """See `TagalLoop.plan`."""
@@ -88,11 +114,6 @@ class PromptRefine(TagalLoop):
         }
         turn = yield from self.draw(run, number, 0, slot, n_rows, request)
         return Round((turn,), (turn,), Counter({slot: n_rows}))
-
-
-def _inputs(task: TableTask, turns: tuple[Turn, ...], rollout_id: int) -> dict[str, Any]:
-    conversation = conversation_text((turn.answer.text, turn.critique) for turn in turns)
-    return {"card": make_card(task.schema), "conversation": conversation, "config": {"rollout_id": rollout_id}}
 
 
 def _refined(answer: str | None) -> dspy.Prediction:
