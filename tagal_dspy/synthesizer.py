@@ -165,7 +165,7 @@ class TagalSynthesizer:
         """
         slots = known_slots(partial, self._fitted().schema)
         self.prediction_ = self._run(len(slots), Wanted(None, self._rules, Counter(slots)), on_progress, ledger)
-        left = {slot: iter(rows) for slot, rows in self.prediction_.by_slot.items()}
+        left = {slot: iter(rows) for slot, rows in self.prediction_.by_slot}
         return self._in_form(self.task_.schema.to_frame([next(left[slot]) for slot in slots]))
 
     def _fitted(self) -> TableTask:

@@ -21,10 +21,10 @@ from tagal_dspy.cli.files import check_free, write_text
 from tagal_dspy.cli.options import Options
 from tagal_dspy.cli.progress import progress_shown, say, summary_table
 from tagal_dspy.datasets import load_dataset, read_table, write_table
-from tagal_dspy.engines import Prices, cache_dir, cost, count_tokens, is_local
+from tagal_dspy.engines import Prices, cache_dir, count_tokens, is_local, pricing
 from tagal_dspy.errors import EngineError, OutputError, RunError, SettingsError, TagalError
 from tagal_dspy.few_shot import scarce_strata
-from tagal_dspy.modules import Ledger, Price, Progress
+from tagal_dspy.modules import Ledger, Progress
 from tagal_dspy.reports import html, run_page
 from tagal_dspy.runs import SUFFIX, RunStore, runs_dir
 from tagal_dspy.synthesizer import TagalSynthesizer
@@ -148,10 +148,9 @@ def _fitted(data: str, options: Options) -> tuple[TagalSynthesizer, str]:
     return synthesizer, dataset.name
 
 
-def _price(given: tuple[float, float] | None) -> Price:
-    """What a call costs in US dollars: at the given price of a million tokens, or by the list of prices."""
-    prices = Prices(given[0] / 1e6, given[1] / 1e6) if given else None
-    return lambda lm, n_in, n_out: cost(lm, {"prompt_tokens": n_in, "completion_tokens": n_out}, prices)
+def _prices(given: tuple[float, float] | None) -> Prices | None:
+    """US dollars per token, from those per million."""
+    return Prices(given[0] / 1e6, given[1] / 1e6) if given else None
 
 
 class _Sampling:
@@ -166,7 +165,7 @@ class _Sampling:
         store: RunStore,
     ) -> None:
         self._synthesizer, self._options, self._output, self._partial = synthesizer, options, output, partial
-        self._ledger = Ledger(store, options.budget, _price(options.price))
+        self._ledger = Ledger(store, options.budget, pricing(_prices(options.price)))
         self._store = store
         self._last: Progress | None = None
         self._started = time.monotonic()

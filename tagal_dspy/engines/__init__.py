@@ -3,7 +3,7 @@
 from tagal_dspy.engines.local import AsyncLocalEngine, LocalEngine
 from tagal_dspy.engines.make_lm import is_local, make_lm
 from tagal_dspy.engines.pacing import ServerDownError
-from tagal_dspy.engines.prices import Prices, cost
+from tagal_dspy.engines.prices import Prices, cost, pricing
 from tagal_dspy.engines.remote import AsyncRemoteEngine, RemoteEngine
 from tagal_dspy.engines.tokens import count_tokens
 from tagal_dspy.engines.weights import Weights, cache_dir, find_weights
@@ -22,4 +22,5 @@ __all__ = [
     "find_weights",
     "is_local",
     "make_lm",
+    "pricing",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -44,6 +44,11 @@ def cost(model: str, usage: Mapping[str, int], prices: Prices | None = None) -> 
     if min(prices) < 0:
         raise SettingsError(f"prices of {model!r} are {prices}; give US dollars per token, 0 or more")
     return usage["prompt_tokens"] * prices.prompt + usage["completion_tokens"] * prices.completion
+
+
+def pricing(prices: Prices | None = None) -> Callable[[str, int, int], float | None]:
+    """What a call costs in US dollars, from the model, its prompt tokens and its completion tokens; see `cost`."""
+    return lambda model, n_in, n_out: cost(model, {"prompt_tokens": n_in, "completion_tokens": n_out}, prices)
 
 
 @lru_cache(maxsize=64)

@@ -137,6 +137,8 @@ class RowGenerator(Role):
         if lm is None:
             raise EngineError("no language model; use dspy.context(lm=make_lm(...)) or dspy.configure(lm=...)")
         adapter = adapter_for(lm)
+        # DSPy's modules that sample a program anew (SIMBA, BestOfN) give its LM a rollout id of its own.
+        rollout_id ^= lm.kwargs.get("rollout_id") or 0
         config: dict[str, Any] = {"temperature": self.temperature}
         if self.temperature > 0:
             config["rollout_id"] = rollout_id

@@ -61,8 +61,8 @@ class Ledger:
         self.store = store
         self.usage: Usage = {}
         self.cost: float | None = 0.0
-        self._budget = budget or Budget()
-        self._price = price or (lambda name, n_in, n_out: None)
+        self.budget = budget or Budget()
+        self.price = price or (lambda name, n_in, n_out: None)
         self._lock = threading.Lock()
 
     def perform(self, call: Call) -> dspy.Prediction:
@@ -88,41 +88,42 @@ class Ledger:
     def _found(self, call: Call) -> Recorded | None:
         recorded = self.store.find(call.key) if self.store is not None else None
         if recorded is None:
-            self._check()
+            self.check()
         else:
-            self._count(recorded.usage, recorded.cost)
+            self.spend(recorded.usage, recorded.cost)
         return recorded
 
     def _add(self, call: Call, said: dspy.Prediction, watch: _Watch) -> None:
         usage = watch.usage
-        costs = [self._price(name, used["prompt_tokens"], used["completion_tokens"]) for name, used in usage.items()]
+        costs = [self.price(name, used["prompt_tokens"], used["completion_tokens"]) for name, used in usage.items()]
         cost = None if None in costs else sum(each for each in costs if each is not None)
-        self._count(usage, cost)
+        self.spend(usage, cost)
         if self.store is not None:
             recorded = Recorded(call.module.dumped(said), usage, cost, watch.prompt)
             self.store.add(call.key, type(call.module).__name__, recorded)
 
-    def _count(self, usage: Usage, cost: float | None) -> None:
+    def spend(self, usage: Usage, cost: float | None) -> None:
+        """Count what a call took."""
         with self._lock:
             self.usage = total_usage([self.usage, usage])
             self.cost = None if self.cost is None or cost is None else self.cost + cost
 
-    def _check(self) -> None:
-        """Raise `BudgetError` where nothing is left; calls under way are not taken back."""
+    def check(self, n_under_way: int = 0) -> None:
+        """Raise `BudgetError` where nothing is left; of calls under way only the number is known."""
         with self._lock:
-            calls = sum(used["calls"] for used in self.usage.values())
+            calls = n_under_way + sum(used["calls"] for used in self.usage.values())
             tokens = sum(used["prompt_tokens"] + used["completion_tokens"] for used in self.usage.values())
             cost = self.cost
-        limits = (("calls", calls, self._budget.max_calls), ("tokens", tokens, self._budget.max_tokens))
+        limits = (("calls", calls, self.budget.max_calls), ("tokens", tokens, self.budget.max_tokens))
         for what, spent, limit in limits:
             if limit is not None and spent >= limit:
                 raise BudgetError(f"the budget of {limit} {what} is used up ({spent})")
-        if self._budget.max_cost is None:
+        if self.budget.max_cost is None:
             return
         if cost is None:
             raise BudgetError("the price of this model is not known, so a limit on the cost cannot be held")
-        if cost >= self._budget.max_cost:
-            raise BudgetError(f"the budget of {self._budget.max_cost:g} is used up ({cost:.4f})")
+        if cost >= self.budget.max_cost:
+            raise BudgetError(f"the budget of {self.budget.max_cost:g} is used up ({cost:.4f})")
 
 
 class _Watch(BaseCallback):  # type: ignore[misc]

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import dspy
 
@@ -46,6 +46,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         self.generator = generator or _make_generator(self.settings)
         self.critic = critic or CRITICS[self.settings.critic]()
         self.sampler = sampler or SAMPLERS[self.settings.few_shots]()
+        self.lineage: dict[str, Any] | None = None
 
     def forward(
         self,
@@ -55,6 +56,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         on_progress: Callable[[Progress], None] | None = None,
         wanted: Wanted | None = None,
         ledger: Ledger | None = None,
+        if_short: Literal["raise", "return"] = "raise",
     ) -> dspy.Prediction:
         """Write exactly `n_rows` rows.
 
@@ -65,14 +67,16 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
             on_progress: called after each committed round.
             wanted: what every row must meet, and how many rows of each class there shall be.
             ledger: records and replays the calls, and holds them to a budget.
+            if_short: what to do when the bounded draws gave fewer rows: optimizers want what there is.
 
         Returns:
             A prediction with `table` (a frame with the real one's columns and dtypes), `turns`, `curve` (mean score
             of each iteration), `rejects`, `usage` (calls and tokens by LM, calls answered from the cache left out),
-            `n_draws` and `by_slot` (the canonical rows of each slot that was wanted).
+            `n_draws` and `by_slot` (pairs of a slot that was wanted and its canonical rows).
 
         Raises:
-            NotEnoughRowsError: the bounded draws, or the budget, gave fewer; what was accepted is in its `prediction`.
+            NotEnoughRowsError: the bounded draws gave fewer; what was accepted is in its `prediction`.
+            BudgetError: the budget gave fewer; likewise.
         """
         run = Run(self, task, n_rows, seed, on_progress, wanted, ledger)
         with run.stopped_by_budget():
@@ -81,7 +85,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
             while run.resumed():
                 run_steps(self.between(run), run.ledger)
                 run_rounds(run)
-        return run.finished()
+        return run.finished(if_short)
 
     async def aforward(
         self,
@@ -91,6 +95,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         on_progress: Callable[[Progress], None] | None = None,
         wanted: Wanted | None = None,
         ledger: Ledger | None = None,
+        if_short: Literal["raise", "return"] = "raise",
     ) -> dspy.Prediction:
         """See `forward`."""
         run = Run(self, task, n_rows, seed, on_progress, wanted, ledger)
@@ -100,7 +105,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
             while run.resumed():
                 await arun_steps(self.between(run), run.ledger)
                 await arun_rounds(run)
-        return run.finished()
+        return run.finished(if_short)
 
     def preview(
         self, task: TableTask, n_rows: int, seed: int = 0, wanted: Wanted | None = None
@@ -199,7 +204,8 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
         """Prompts, demos and settings; no language model, so that neither key nor address is saved."""
         state = {name: _without_lm(each).dump_state(json_mode=json_mode) for name, each in self.named_parameters()}
-        return {**state, "settings": self.settings.model_dump()}
+        lineage = {"lineage": self.lineage} if self.lineage else {}
+        return {**state, "settings": self.settings.model_dump(), **lineage}
 
     def load_state(self, state: dict[str, Any], **options: Any) -> None:
         """Take over what `dump_state` wrote; raises `ProgramError` when it is of another kind of program."""
@@ -208,11 +214,15 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         settings = validated(RunSettings, state["settings"])
         trial = self.deepcopy()
         trial._apply(settings)
-        expected, found = {name for name, _ in trial.named_parameters()}, set(state) - {"settings", "metadata"}
+        expected, found = (
+            {name for name, _ in trial.named_parameters()},
+            set(state) - {"settings", "metadata", "lineage"},
+        )
         if expected != found:
             raise ProgramError(f"the file holds the predictors {sorted(found)}; expected {sorted(expected)}")
         self._apply(settings)
-        super().load_state(state, **options)
+        self.lineage = state.get("lineage")
+        super().load_state({name: value for name, value in state.items() if name != "lineage"}, **options)
 
     def _apply(self, settings: RunSettings) -> None:
         """Take over settings, and with them the parts that they describe."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import dspy
 import numpy as np
@@ -266,10 +266,10 @@ class Run:
         except BudgetError as error:
             raise BudgetError(f"{error}: {self._shortfall()}", self._prediction()) from None
 
-    def finished(self) -> dspy.Prediction:
-        """The prediction of the run; raises `NotEnoughRowsError` when rows are missing."""
+    def finished(self, if_short: Literal["raise", "return"]) -> dspy.Prediction:
+        """The prediction of the run; raises `NotEnoughRowsError` when rows are missing, unless told to return them."""
         prediction = self._prediction()
-        if self.acceptance.n_missing:
+        if self.acceptance.n_missing and if_short == "raise":
             raise NotEnoughRowsError(self._shortfall(), prediction)
         return prediction
 
@@ -281,7 +281,7 @@ class Run:
             rejects=tuple(self.acceptance.rejects),
             usage=copy.deepcopy(self.ledger.usage),
             n_draws=self._n_draws,
-            by_slot={slot: tuple(rows) for slot, rows in self.acceptance.by_slot.items()},
+            by_slot=tuple((slot, tuple(rows)) for slot, rows in self.acceptance.by_slot.items()),
         )
 
     def _shortfall(self) -> str:

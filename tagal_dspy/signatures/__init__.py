@@ -3,6 +3,7 @@
 from tagal_dspy.signatures.adapters import ContinuationAdapter, RowsChatAdapter, adapter_for, prompt_style
 from tagal_dspy.signatures.critique import NOTHING_MEASURED, CritiqueRows, critique_text, measured_text
 from tagal_dspy.signatures.generation import GenerateRows, wanted_rows
+from tagal_dspy.signatures.proposal import ROLES, ProposeInstructions
 from tagal_dspy.signatures.recall import RecallRows, RecallValue
 from tagal_dspy.signatures.summary import FEW_SHOT_SLOT, SummarizeTurns, conversation_text, with_few_shots_below
 from tagal_dspy.signatures.types import CritiquePoint, Discrepancy, Table
@@ -10,11 +11,13 @@ from tagal_dspy.signatures.types import CritiquePoint, Discrepancy, Table
 __all__ = [
     "FEW_SHOT_SLOT",
     "NOTHING_MEASURED",
+    "ROLES",
     "ContinuationAdapter",
     "CritiquePoint",
     "CritiqueRows",
     "Discrepancy",
     "GenerateRows",
+    "ProposeInstructions",
     "RecallRows",
     "RecallValue",
     "RowsChatAdapter",

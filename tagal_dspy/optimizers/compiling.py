@@ -1,0 +1,354 @@
+"""`compile_program`: better prompts within a budget, and proof on held-out tasks that they are better."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import logging
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import dspy
+from dspy.utils.exceptions import LMError
+
+from tagal_dspy.engines import count_tokens, pricing
+from tagal_dspy.errors import BudgetError, EngineError, SettingsError
+from tagal_dspy.metrics import Comparison, compare
+from tagal_dspy.modules import Ledger, Price, TagalLoop, estimated
+from tagal_dspy.optimizers.drivers import Driver, Job, Metric, driver_of
+from tagal_dspy.optimizers.lineage import Candidate, Lineage
+from tagal_dspy.optimizers.metering import Meter, metered
+from tagal_dspy.optimizers.tasks import Tasks, task_key
+from tagal_dspy.runs import RunStore
+from tagal_dspy.settings import Budget
+
+logger = logging.getLogger(__name__)
+
+ALPHA = 0.05
+"""A gain counts when the paired test on held-out tasks gives less."""
+
+RESERVE = 1.25
+"""Of what the seed program took on the held-out tasks, kept for the optimized one: longer prompts cost more."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What came of a compilation.
+
+    Attributes:
+        program: the optimized program where it is proven better, else the seed program; carries its lineage when saved.
+        improved: which of them it is.
+        verdict: the same in words.
+        gain: optimized less seed program on the held-out tasks; None where no other program was found.
+        seed_scores: of the seed program on the held-out tasks.
+        scores: of the optimized program on them; empty where there is none.
+        lineage: every candidate.
+        pareto: the candidates that no other one beats in all objectives, on the validation tasks.
+        usage: calls and tokens by LM, generation, reflection and proof together; recorded calls included.
+        cost: of all of them; None where a price is not known.
+    """
+
+    program: TagalLoop
+    improved: bool
+    verdict: str
+    gain: Comparison | None
+    seed_scores: tuple[float, ...]
+    scores: tuple[float, ...]
+    lineage: Lineage
+    pareto: tuple[Candidate, ...]
+    usage: dict[str, dict[str, int]]
+    cost: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a compilation will take, as far as can be told before: every row that comes is taken to be accepted.
+
+    Attributes:
+        calls, tokens: of one table.
+        proof_tables: written to prove the gain, half of them before the optimizer starts.
+        least_tables: written by the optimizer until it has tried one candidate.
+        tables: that the budget leaves to the optimizer; None where the budget does not say.
+    """
+
+    calls: int
+    tokens: int
+    proof_tables: int
+    least_tables: int
+    tables: int | None
+
+
+def compile_program(
+    program: TagalLoop,
+    tasks: Tasks,
+    metric: Metric,
+    optimizer: Any = "gepa",
+    *,
+    budget: Budget,
+    reflection_lm: dspy.LM | None = None,
+    price: Price | None = None,
+    store: RunStore | None = None,
+    seed: int = 0,
+    n_threads: int = 4,
+    demos: bool = False,
+) -> Compiled:
+    """Optimize the prompts of a program.
+
+    The seed program writes the held-out tables first, which shows what a table takes; then the optimizer works with
+    what the budget leaves; in the end its program writes the held-out tables under the same seeds. Only a gain that
+    a paired test finds there counts.
+
+    Args:
+        program: stays as it is.
+        tasks: see `split_tasks`.
+        metric: called as `metric(gold, pred, trace, pred_name, pred_trace)`; returns a score, higher is better, or a
+            `dspy.Prediction` with `score`, `feedback` and `objective_scores`.
+        optimizer: `gepa`, `mipro`, `copro`, `simba`, `bootstrap`, `bootstrap-rs`, or an optimizer object of DSPy, whose
+            metric is replaced by this one.
+        budget: of all calls together; those under way when it is used up still end.
+        reflection_lm: writes the new prompts; the LM of `dspy.settings` where None.
+        price: what a call costs; list prices where None.
+        store: records every call. A compilation that was killed is gone on with by making it again: what is recorded
+            is not asked again, and the same program comes out.
+        seed: of the optimizer.
+        n_threads: tables written at once.
+        demos: allow optimizers that make demos; demos hold real rows.
+
+    Raises:
+        SettingsError: tasks overlap, the optimizer is unknown, the metric takes other arguments, or the budget is too
+            small for one candidate.
+        EngineError: there is no language model.
+        BudgetError: the budget ended before the seed program was measured.
+    """
+    _check(program, tasks, metric, optimizer, budget, demos)
+    name = optimizer if isinstance(optimizer, str) else type(optimizer).__name__
+    if store is not None:
+        store.begin(_fingerprint(program, tasks, name, seed))
+    meter, lineage = Meter(Ledger(store, budget, price or pricing())), Lineage(program)
+    with _metered(program, reflection_lm, meter, lineage) as (student, lm):
+        compilation = _Compilation(student, tasks, lineage.watched(metric), meter, lineage, n_threads)
+        found = compilation.run(driver_of(optimizer), lm, seed)
+    return compilation.judged(program, found, {"optimizer": name, "seed": seed, "metric": _described(metric)})
+
+
+def planned(program: dspy.Module, tasks: Tasks, optimizer: Any, budget: Budget) -> Plan:
+    """What `compile_program` will take; no LM is called, but `dspy.settings` must have one."""
+    calls, tokens = 1, 0
+    if isinstance(program, TagalLoop):
+        example = tasks.held_out[0]
+        found = estimated(program, example.task, example.n_rows, count_tokens)
+        calls, tokens = found.draws + found.critiques + found.summaries, found.prompt_tokens + found.completion_tokens
+    n_proof = 2 * len(tasks.held_out)
+    limits = [(budget.max_calls, calls), (budget.max_tokens, tokens)]
+    bounds = [limit // each - n_proof for limit, each in limits if limit is not None and each]
+    least = driver_of(optimizer).least(tasks, len(program.predictors()))
+    return Plan(calls, tokens, n_proof, least, min(bounds) if bounds else None)
+
+
+def _check(program: dspy.Module, tasks: Tasks, metric: Metric, optimizer: Any, budget: Budget, demos: bool) -> None:
+    """Raise `SettingsError` or `EngineError` for what cannot work, before anything is paid."""
+    tasks.check()
+    try:
+        inspect.signature(metric).bind(None, None, None, None, None)
+    except TypeError as error:
+        raise SettingsError(
+            f"the metric must take (gold, pred, trace, pred_name, pred_trace), as optimizers call it: {error}"
+        ) from error
+    if driver_of(optimizer).makes_demos and not demos:
+        raise SettingsError(f"{optimizer} makes demos, which hold real rows; allow them with demos=True (--demos)")
+    if not budget.model_dump(exclude_none=True):
+        raise SettingsError("a compilation needs a budget of calls, tokens or money")
+    if dspy.settings.lm is None and any(each.lm is None for each in program.predictors()):
+        raise EngineError("no language model; use dspy.context(lm=make_lm(...)) or dspy.configure(lm=...)")
+    plan = planned(program, tasks, optimizer, budget)
+    if plan.tables is not None and plan.tables < plan.least_tables:
+        n_tables = plan.proof_tables + plan.least_tables
+        raise SettingsError(
+            f"the budget is too small for one candidate: {n_tables} tables of about {plan.calls} calls and "
+            f"{plan.tokens} tokens take {n_tables * plan.calls} calls and {n_tables * plan.tokens} tokens; "
+            "give more, or fewer tasks"
+        )
+
+
+@contextmanager
+def _metered(
+    program: dspy.Module, reflection_lm: dspy.LM | None, meter: Meter, lineage: Lineage
+) -> Iterator[tuple[dspy.Module, dspy.LM]]:
+    """A copy of the program, and the LM for reflection, whose calls are metered."""
+    student = program.deepcopy()
+    for predictor in student.predictors():
+        if predictor.lm is not None:
+            predictor.lm = metered(predictor.lm, meter)
+    lm = dspy.settings.lm
+    callbacks = [*dspy.settings.callbacks, meter, lineage]
+    with dspy.context(lm=metered(lm, meter) if lm is not None else None, callbacks=callbacks):
+        yield student, metered(reflection_lm, meter) if reflection_lm is not None else dspy.settings.lm
+
+
+class _Compilation:
+    """One run of an optimizer and its proof."""
+
+    def __init__(
+        self, student: Any, tasks: Tasks, metric: Metric, meter: Meter, lineage: Lineage, n_threads: int
+    ) -> None:
+        self._student, self._tasks, self._metric = student, tasks, metric
+        self._meter, self._lineage, self._n_threads = meter, lineage, n_threads
+        self._seed_scores: tuple[float, ...] = ()
+        self._scores: tuple[float, ...] = ()
+        self._problem = ""
+
+    def run(self, driver: Driver, lm: dspy.LM, seed: int) -> Any:
+        """Measure the seed program, optimize, measure what was found; gives the program that was found."""
+        ledger, budget = self._meter.ledger, self._meter.ledger.budget
+        objectives = self._prove_seed()
+        spent, cost = _totals(ledger.usage), ledger.cost
+        ledger.budget, n_tables = _left(budget, spent, cost, len(self._tasks.held_out))
+        if n_tables < driver.least(self._tasks, len(self._student.predictors())):
+            self._problem = f"the budget left {n_tables} tables, too few for one candidate"
+            return self._student
+        job = Job(
+            self._student,
+            self._tasks,
+            self._metric,
+            lm,
+            n_tables,
+            seed,
+            self._n_threads,
+            objectives,
+            lambda: self._meter.is_empty,
+        )
+        found = self._optimized(driver, job)
+        ledger.budget, self._meter.is_empty = budget, False
+        if self._lineage.candidate(found).number != 0:
+            self._prove(found)
+        return found
+
+    def _prove_seed(self) -> bool:
+        self._seed_scores = self._scored(self._student)
+        return any(each.objectives for each in self._lineage.candidates.values())
+
+    def _prove(self, found: Any) -> None:
+        try:
+            self._scores = self._scored(found)
+        except BudgetError as error:
+            self._problem = f"the program that was found could not be measured: {error}"
+
+    def _optimized(self, driver: Driver, job: Job) -> Any:
+        """What the optimizer found; the best of its candidates where the budget ended it."""
+        try:
+            found = driver.run(job)
+        except Exception as error:
+            # Optimizers meet the end of the budget with errors of many kinds; none of them matters.
+            if not self._meter.is_empty:
+                raise
+            logger.info("the budget ended the optimizer: %s", error)
+            found = None
+        if found is not None and not self._meter.is_empty:
+            return found
+        best = self._lineage.best([task_key(each) for each in self._tasks.valid])
+        return _with_prompts(self._student, best) if best is not None else self._student
+
+    def _scored(self, program: Any) -> tuple[float, ...]:
+        """Scores on the held-out tasks."""
+
+        def score(example: dspy.Example) -> float:
+            said: Any = self._metric(example, program(**example.inputs()))
+            return float(getattr(said, "score", said))
+
+        with ThreadPoolExecutor(self._n_threads, thread_name_prefix="tagal-proof") as threads:
+            runs = [threads.submit(contextvars.copy_context().run, score, each) for each in self._tasks.held_out]
+            try:
+                return tuple(run.result() for run in runs)
+            except LMError:
+                self._meter.ledger.check()  # DSPy wraps what an engine raises
+                raise
+
+    def judged(self, program: Any, found: Any, about: dict[str, Any]) -> Compiled:
+        """The better program, with its lineage."""
+        gain = compare(self._scores, self._seed_scores) if self._scores else None
+        improved = gain is not None and gain.difference > 0 and gain.p_value < ALPHA
+        better = program.deepcopy()
+        if improved:
+            for (_, mine), (_, its) in zip(better.named_predictors(), found.named_predictors(), strict=True):
+                mine.signature, mine.demos = its.signature, its.demos
+        verdict = self._verdict(gain, improved)
+        ledger, keys = self._meter.ledger, [task_key(each) for each in self._tasks.valid]
+        better.lineage = {
+            **about,
+            "versions": {name: version(name) for name in ("tagal-dspy", "dspy")},
+            "verdict": verdict,
+            "held_out": {"seed": list(self._seed_scores), "optimized": list(self._scores)},
+            "usage": ledger.usage,
+            "candidates": self._lineage.to_list(),
+        }
+        pareto = tuple(self._lineage.pareto(keys))
+        return Compiled(
+            better,
+            improved,
+            verdict,
+            gain,
+            self._seed_scores,
+            self._scores,
+            self._lineage,
+            pareto,
+            ledger.usage,
+            ledger.cost,
+        )
+
+    def _verdict(self, gain: Comparison | None, improved: bool) -> str:
+        if gain is None:
+            return f"no other program: {self._problem or 'nothing scored better than the seed program'}"
+        figures = (
+            f"{gain.difference:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] on {gain.n_pairs} held-out tasks, "
+            f"p = {gain.p_value:.3f}"
+        )
+        return f"significant gain: {figures}" if improved else f"no significant gain: {figures}; the seed program stays"
+
+
+def _left(budget: Budget, spent: dict[str, int], cost: float | None, n_tables: int) -> tuple[Budget, int]:
+    """The budget of the optimizer, which leaves enough for the proof, and how many tables it pays for."""
+    limits, bounds = {}, []
+    for name, used in (("max_calls", spent["calls"]), ("max_tokens", spent["tokens"]), ("max_cost", cost)):
+        limit = getattr(budget, name)
+        if limit is None or not used:
+            continue
+        kept = limit - RESERVE * used
+        limits[name] = max(kept, used) if name == "max_cost" else max(math.floor(kept), math.ceil(used))
+        bounds.append((kept - used) / (used / n_tables))
+    return budget.model_copy(update=limits), math.floor(min(bounds, default=0))
+
+
+def _totals(usage: dict[str, dict[str, int]]) -> dict[str, int]:
+    calls = sum(used["calls"] for used in usage.values())
+    return {
+        "calls": calls,
+        "tokens": sum(used["prompt_tokens"] + used["completion_tokens"] for used in usage.values()),
+    }
+
+
+def _with_prompts(program: Any, candidate: Candidate) -> Any:
+    copied = program.deepcopy()
+    for name, predictor in copied.named_predictors():
+        predictor.signature = predictor.signature.with_instructions(candidate.prompts[name])
+    return copied
+
+
+def _fingerprint(program: Any, tasks: Tasks, optimizer: str, seed: int) -> dict[str, Any]:
+    """All that decides which program comes out, but for the budget and what the language models answer."""
+    return {
+        "version": version("tagal-dspy"),
+        "program": program.dump_state(),
+        "tasks": {name: [task_key(each) for each in part] for name, part in tasks._asdict().items()},
+        "optimizer": optimizer,
+        "seed": seed,
+    }
+
+
+def _described(metric: Metric) -> Any:
+    """What a metric is, as it can be said in a file."""
+    return getattr(metric, "fingerprint", None) or getattr(metric, "__qualname__", type(metric).__qualname__)

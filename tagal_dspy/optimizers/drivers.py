@@ -1,0 +1,197 @@
+"""DSPy's optimizers by name: what each needs, and how it is told to spend a number of tables.
+
+Demos hold real rows, so that optimizers which make them are told to make none, or have to be allowed to.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import dspy
+
+from tagal_dspy.errors import SettingsError, nearest
+from tagal_dspy.optimizers.proposer import InstructionProposer
+from tagal_dspy.optimizers.tasks import Tasks
+
+Metric = Callable[..., Any]
+
+MINIBATCH = 3
+"""Tasks that GEPA reflects on at a time."""
+
+DEMO_THRESHOLD = 0.5
+"""Score from which on a table makes a demo; DSPy would take any."""
+
+
+class Job(NamedTuple):
+    """What an optimizer is given.
+
+    Attributes:
+        program: to be optimized; has its language models in `dspy.settings` or in its predictors.
+        tasks: to train and validate on.
+        metric: scores a table.
+        lm: writes the prompts.
+        n_tables: how many tables may be written and scored.
+        seed: of the optimizer.
+        n_threads: tables written at once.
+        objectives: whether the metric scores several objectives.
+        stopped: says when the budget is used up.
+    """
+
+    program: Any
+    tasks: Tasks
+    metric: Metric
+    lm: Any
+    n_tables: int
+    seed: int
+    n_threads: int
+    objectives: bool
+    stopped: Callable[[], bool]
+
+
+class Driver(NamedTuple):
+    """An optimizer by name.
+
+    Attributes:
+        run: gives the optimized program.
+        least: how many tables it writes, for so many predictors, until it has tried one candidate.
+        makes_demos: whether all that it does is to make demos.
+    """
+
+    run: Callable[[Job], Any]
+    least: Callable[[Tasks, int], int]
+    makes_demos: bool = False
+
+
+def _gepa(job: Job) -> Any:
+    frontier = "hybrid" if job.objectives else "instance"
+    optimizer = dspy.GEPA(
+        metric=job.metric,
+        instruction_proposer=InstructionProposer(),
+        reflection_lm=job.lm,
+        reflection_minibatch_size=min(MINIBATCH, len(job.tasks.train)),
+        max_metric_calls=job.n_tables,
+        num_threads=job.n_threads,
+        failure_score=-1.0,
+        warn_on_score_mismatch=False,
+        seed=job.seed,
+        gepa_kwargs={"stop_callbacks": [lambda state: job.stopped()], "frontier_type": frontier},
+    )
+    return optimizer.compile(job.program, trainset=job.tasks.train, valset=job.tasks.valid)
+
+
+def _mipro(job: Job) -> Any:
+    n_trials = max(1, job.n_tables // len(job.tasks.valid) - 1)
+    optimizer = dspy.MIPROv2(
+        metric=job.metric,
+        prompt_model=job.lm,
+        auto=None,
+        num_candidates=max(3, n_trials // 2),
+        max_bootstrapped_demos=0,
+        max_labeled_demos=0,
+        metric_threshold=DEMO_THRESHOLD,
+        num_threads=job.n_threads,
+        seed=job.seed + 1,  # 0 would be taken for none
+    )
+    return optimizer.compile(
+        job.program,
+        trainset=job.tasks.train,
+        valset=job.tasks.valid,
+        num_trials=n_trials,
+        minibatch=False,
+        data_aware_proposer=False,  # it would read the tasks, which hold no data
+        program_aware_proposer=False,  # it would send the source of the program with every proposal
+    )
+
+
+def _copro(job: Job) -> Any:
+    train = [*job.tasks.train, *job.tasks.valid]
+    n_predictors = len(job.program.predictors())
+    n_candidates = max(2, job.n_tables // (len(train) * n_predictors))
+    depth = 1 if n_candidates < 2 * BREADTH else n_candidates // BREADTH
+    optimizer = dspy.COPRO(prompt_model=job.lm, metric=job.metric, breadth=n_candidates // depth, depth=depth)
+    options = {"num_threads": job.n_threads, "display_progress": False}
+    return optimizer.compile(job.program, trainset=train, eval_kwargs=options)
+
+
+SIMBA_BATCH, SIMBA_CANDIDATES = 4, 3
+"""Tasks and programs of one of its steps."""
+
+BREADTH = 6
+"""Candidates of a generation of COPRO; more where there is one generation."""
+
+
+def _simba(job: Job) -> Any:
+    train = [*job.tasks.train, *job.tasks.valid]
+    n_batch = min(SIMBA_BATCH, len(train))
+    n_final = len(train) * (SIMBA_CANDIDATES + 1)
+    n_steps = max(1, (job.n_tables - n_final) // (n_batch * (2 * SIMBA_CANDIDATES + 1)))
+    optimizer = dspy.SIMBA(
+        metric=job.metric,
+        bsize=n_batch,
+        num_candidates=SIMBA_CANDIDATES,
+        max_steps=n_steps,
+        max_demos=0,
+        prompt_model=job.lm,
+        num_threads=job.n_threads,
+    )
+    return optimizer.compile(job.program, trainset=train, seed=job.seed)
+
+
+def _bootstrap(job: Job) -> Any:
+    optimizer = dspy.BootstrapFewShot(
+        metric=job.metric, metric_threshold=DEMO_THRESHOLD, max_bootstrapped_demos=2, max_labeled_demos=0
+    )
+    return optimizer.compile(job.program, trainset=job.tasks.train)
+
+
+def _bootstrap_rs(job: Job) -> Any:
+    n_programs = max(1, job.n_tables // (len(job.tasks.train) + len(job.tasks.valid)) - 2)
+    optimizer = dspy.BootstrapFewShotWithRandomSearch(
+        metric=job.metric,
+        metric_threshold=DEMO_THRESHOLD,
+        max_bootstrapped_demos=2,
+        max_labeled_demos=0,
+        num_candidate_programs=n_programs,
+        num_threads=job.n_threads,
+    )
+    return optimizer.compile(job.program, trainset=job.tasks.train, valset=job.tasks.valid)
+
+
+def _both(tasks: Tasks) -> int:
+    return len(tasks.train) + len(tasks.valid)
+
+
+DRIVERS: Mapping[str, Driver] = {
+    "gepa": Driver(_gepa, lambda tasks, n: 2 * len(tasks.valid) + 2 * min(MINIBATCH, len(tasks.train))),
+    "mipro": Driver(_mipro, lambda tasks, n: 2 * len(tasks.valid)),
+    "copro": Driver(_copro, lambda tasks, n: 2 * n * _both(tasks)),
+    "simba": Driver(_simba, lambda tasks, n: 4 * _both(tasks) + 7 * min(SIMBA_BATCH, _both(tasks))),
+    "bootstrap": Driver(_bootstrap, lambda tasks, n: len(tasks.train), makes_demos=True),
+    "bootstrap-rs": Driver(_bootstrap_rs, lambda tasks, n: 3 * _both(tasks), makes_demos=True),
+}
+
+
+def driver_of(optimizer: Any) -> Driver:
+    """The driver of a name, or of a user's own `Teleprompter`, which spends what it likes within the budget.
+
+    Raises:
+        SettingsError: the name is unknown, or the object cannot compile.
+    """
+    if isinstance(optimizer, str):
+        if optimizer not in DRIVERS:
+            raise SettingsError(f"optimizer {optimizer!r} is unknown; {nearest(optimizer, DRIVERS)}")
+        return DRIVERS[optimizer]
+    if not callable(getattr(optimizer, "compile", None)):
+        raise SettingsError(f"{type(optimizer).__name__} is no optimizer; give one of DSPy's, or a name")
+    return Driver(lambda job: _own(optimizer, job), lambda tasks, n: len(tasks.train))
+
+
+def _own(optimizer: Any, job: Job) -> Any:
+    for name in ("metric", "metric_fn"):
+        if hasattr(optimizer, name):
+            setattr(optimizer, name, job.metric)
+    takes = inspect.signature(optimizer.compile).parameters
+    given = {"trainset": job.tasks.train, "valset": job.tasks.valid}
+    return optimizer.compile(job.program, **{name: value for name, value in given.items() if name in takes})

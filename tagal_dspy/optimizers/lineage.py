@@ -1,0 +1,200 @@
+"""Every program that an optimizer tried: where it comes from, what it scored, what it took, and some of its rows."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dspy
+import numpy as np
+from dspy.utils.callback import BaseCallback
+
+from tagal_dspy.optimizers.tasks import task_key
+
+N_SAMPLES = 3
+"""Rows of a candidate that are kept."""
+
+_MARK = "_tagal_candidate"
+
+Prompts = Mapping[str, str]
+"""Instructions by predictor."""
+
+
+@dataclass
+class Candidate:
+    """A program with prompts of its own.
+
+    Attributes:
+        number: in the order of their first run; 0 is the seed program.
+        prompts: its instructions by predictor.
+        n_demos: demos in its prompts.
+        parent: number of the candidate that it was made from, as far as can be told: the best of the earlier ones that
+            differ in the fewest predictors. None for the seed program.
+        scores: by task.
+        objectives: scores of each objective, by task.
+        tokens: of all its runs.
+        n_runs: how many tables it wrote.
+        sample: some rows it wrote for the first of its tasks by name, none of them a real one, as CSV.
+    """
+
+    number: int
+    prompts: Prompts
+    n_demos: int
+    parent: int | None
+    scores: dict[str, float] = field(default_factory=dict)
+    objectives: dict[str, dict[str, float]] = field(default_factory=dict)
+    tokens: int = 0
+    n_runs: int = 0
+    sample: str = ""
+
+    @property
+    def score(self) -> float:
+        """The mean over its tasks; NaN where it has none."""
+        return float(np.mean(list(self.scores.values()))) if self.scores else float("nan")
+
+    @property
+    def mean_objectives(self) -> dict[str, float]:
+        """The mean of each objective over its tasks."""
+        names = dict.fromkeys(name for each in self.objectives.values() for name in each)
+        return {
+            name: float(np.mean([each[name] for each in self.objectives.values() if name in each])) for name in names
+        }
+
+    def diff(self, parent: Candidate) -> str:
+        """What differs from the parent's prompts, as a unified diff."""
+        lines: list[str] = []
+        for name, text in self.prompts.items():
+            before, after = parent.prompts.get(name, "").splitlines(), text.splitlines()
+            lines += difflib.unified_diff(
+                before, after, f"{parent.number}/{name}", f"{self.number}/{name}", lineterm=""
+            )
+        return "\n".join(lines)
+
+
+class Lineage(BaseCallback):  # type: ignore[misc]
+    """Watches programs run and metrics score them.
+
+    Args:
+        program: the seed program; only programs of its class are watched.
+    """
+
+    def __init__(self, program: dspy.Module) -> None:
+        self.candidates: dict[str, Candidate] = {}
+        self._class = type(program)
+        self._under_way: dict[str, Candidate] = {}
+        self._lock = threading.Lock()
+        self.candidate(program)
+
+    def candidate(self, program: dspy.Module) -> Candidate:
+        """The candidate that a program is."""
+        predictors = dict(program.named_predictors())
+        prompts = {name: str(each.signature.instructions) for name, each in predictors.items()}
+        demos = [repr(demo) for each in predictors.values() for demo in each.demos]
+        key = hashlib.sha256(json.dumps([prompts, demos]).encode()).hexdigest()
+        with self._lock:
+            if key not in self.candidates:
+                parent = self._parent(prompts)
+                self.candidates[key] = Candidate(len(self.candidates), prompts, len(demos), parent)
+            return self.candidates[key]
+
+    def _parent(self, prompts: Prompts) -> int | None:
+        earlier = list(self.candidates.values())
+        if not earlier:
+            return None
+        changes = [sum(prompts[name] != each.prompts[name] for name in prompts) for each in earlier]
+        nearest = [each for each, n in zip(earlier, changes, strict=True) if n == min(changes)]
+        return max(nearest, key=lambda each: np.nan_to_num(each.score, nan=-np.inf)).number
+
+    def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        """A program begins to write a table."""
+        if type(instance) is self._class:
+            self._under_way[call_id] = self.candidate(instance)
+
+    def on_module_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        """It has written it: the prediction is marked with the candidate."""
+        candidate = self._under_way.pop(call_id, None)
+        written = outputs[0] if isinstance(outputs, tuple) else outputs  # DSPy adds the trace where it keeps one
+        if candidate is not None and written is not None:
+            object.__setattr__(written, _MARK, candidate)
+
+    def watched(self, metric: Callable[..., Any]) -> Callable[..., Any]:
+        """The metric; what it says of a candidate's table is written down, with what the table took."""
+
+        def scored(gold: Any, pred: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None) -> Any:
+            said = metric(gold, pred, trace, pred_name, pred_trace)
+            candidate: Candidate | None = getattr(pred, _MARK, None)
+            if candidate is not None:
+                self._note(candidate, gold, pred, said)
+            return said
+
+        return scored
+
+    def _note(self, candidate: Candidate, gold: Any, pred: Any, said: Any) -> None:
+        key = task_key(gold)
+        tokens = _tokens(pred)
+        with self._lock:
+            if key not in candidate.scores:
+                candidate.tokens += tokens
+                candidate.n_runs += 1
+            candidate.scores[key] = float(getattr(said, "score", said))
+            objectives = dict(getattr(said, "objective_scores", None) or {})
+            if objectives:
+                candidate.objectives[key] = {**objectives, "cost": cost_objective(pred)}
+            if key == min(candidate.scores):  # not the first one that came: threads differ
+                candidate.sample = _sample(gold.task, pred)
+
+    def best(self, keys: Sequence[str]) -> Candidate | None:
+        """The candidate with the highest mean score on these tasks, of those without demos that did all of them."""
+        whole = [each for each in self.candidates.values() if set(keys) <= set(each.scores) and not each.n_demos]
+        return max(whole, key=lambda each: float(np.mean([each.scores[key] for key in keys])), default=None)
+
+    def pareto(self, keys: Sequence[str]) -> list[Candidate]:
+        """Of the candidates that did all tasks, those that no other one equals in all objectives and beats in one."""
+        whole = [each for each in self.candidates.values() if set(keys) <= set(each.objectives)]
+        points = {each.number: each.mean_objectives for each in whole}
+        return [each for each in whole if not any(_beats(points[other], points[each.number]) for other in points)]
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """All candidates, ready for JSON."""
+        return [
+            {
+                "number": each.number,
+                "parent": each.parent,
+                "prompts": dict(each.prompts),
+                "demos": each.n_demos,
+                "score": None if np.isnan(each.score) else round(each.score, 6),
+                "objectives": {name: round(value, 6) for name, value in each.mean_objectives.items()},
+                "tables": each.n_runs,
+                "tokens": each.tokens,
+                "sample": each.sample,
+            }
+            for each in self.candidates.values()
+        ]
+
+
+def cost_objective(pred: Any) -> float:
+    """What a row took, higher is better: less the thousands of tokens per accepted row."""
+    n_rows = len(getattr(pred, "table", ()))
+    return -_tokens(pred) / 1000 / max(1, n_rows)
+
+
+def _tokens(pred: Any) -> int:
+    usage = getattr(pred, "usage", None) or {}
+    return sum(used.get("prompt_tokens", 0) + used.get("completion_tokens", 0) for used in usage.values())
+
+
+def _beats(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    names = one.keys() & other.keys()
+    return all(one[name] >= other[name] for name in names) and any(one[name] > other[name] for name in names)
+
+
+def _sample(task: Any, pred: Any) -> str:
+    real = set(task.real_rows)
+    rows = task.schema.to_rows(pred.table)
+    new = [place for place, row in enumerate(rows) if row not in real][:N_SAMPLES]
+    return str(pred.table.iloc[new].to_csv(index=False))

@@ -1,0 +1,227 @@
+"""Compiling programs with DSPy's optimizers, on a model that obeys a planted sentence."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dspy
+import pytest
+from planted import PLANTED, Budget, compiled, proposer, tasks, writer, youth
+from planted import program as seed_program
+from scripts import shop_frame, shop_task
+
+from tagal_dspy.engines import Prices, pricing
+from tagal_dspy.errors import BudgetError, EngineError, SettingsError
+from tagal_dspy.modules import SynthLoop
+from tagal_dspy.optimizers import Tasks, compile_program, generation_tasks, planned, split_tasks
+from tagal_dspy.runs import RunStore, load_run
+from tagal_dspy.testing import Answer, Asked, scripted_lm
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::optuna.exceptions.ExperimentalWarning", "ignore::UserWarning"
+)
+OPTIMIZERS = ["gepa", "mipro", "copro", "simba"]
+
+
+def instructions(program: SynthLoop) -> str:
+    return str(program.generator.predict.signature.instructions)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_planted_sentence_is_found_and_proven_on_held_out_tasks(optimizer: str) -> None:
+    found, n_calls = compiled(optimizer, seed=1)
+    assert found.improved
+    assert found.verdict.startswith("significant gain")
+    assert PLANTED in instructions(found.program)
+    assert found.gain is not None
+    assert found.gain.low > 0
+    assert n_calls <= 200
+
+
+def test_useless_sentence_leaves_the_seed_program() -> None:
+    found, _ = compiled("gepa", seed=1, useful=False)
+    assert not found.improved
+    assert "the seed program stays" in found.verdict or found.verdict.startswith("no other program")
+    assert instructions(found.program) == instructions(seed_program())
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_budget_of_calls_is_never_exceeded_by_sixteen_threads(optimizer: str) -> None:
+    found, n_calls = compiled(optimizer, budget=Budget(max_calls=100), n_threads=16)
+    assert n_calls <= 100
+    assert sum(used["calls"] for used in found.usage.values()) == n_calls
+
+
+def test_budget_of_money_ends_a_compilation() -> None:
+    prices = pricing(Prices(1e-6, 1e-6))
+    found, _ = compiled("gepa", budget=Budget(max_cost=0.08), price=prices, n_threads=1)
+    assert found.cost is not None
+    assert 0.02 < found.cost <= 0.08
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from planted import compiled, writer
+from tagal_dspy.runs import RunStore, load_run
+from tagal_dspy.testing import scripted_lm
+
+def dying(asked):
+    if len(lm.engine.asked) > 40:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return writer(asked)
+
+lm = scripted_lm(dying, cache=False)
+with RunStore(Path(sys.argv[2])) as store:
+    compiled("gepa", seed=1, store=store, lm=lm)
+"""
+
+
+def test_killed_compilation_is_not_paid_again_and_ends_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, str(Path(__file__).parents[1]), str(path)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
+    n_recorded = load_run(path).n_calls
+    with RunStore(tmp_path / "whole.sqlite") as store:
+        first, n_first = compiled("gepa", seed=1, store=store)
+    with RunStore(path) as store:
+        second, n_second = compiled("gepa", seed=1, store=store)
+        _, n_third = compiled("gepa", seed=1, store=store)
+    assert n_recorded >= 38
+    assert n_recorded + n_second == n_first
+    assert second.program.dump_state() == first.program.dump_state()
+    assert n_third == 0
+
+
+def test_record_of_other_tasks_is_refused(tmp_path: Path) -> None:
+    from tagal_dspy.errors import RunError
+
+    with RunStore(tmp_path / "run.sqlite") as store:
+        store.begin({"optimizer": "copro"})
+        with pytest.raises(RunError, match=r"the run .* is of something else"):
+            compiled("gepa", store=store)
+
+
+def test_optimizer_object_of_a_user_is_driven_and_measured() -> None:
+    own = dspy.COPRO(prompt_model=proposer(1), metric=youth, breadth=5, depth=1)
+    found, _ = compiled(own, seed=1)
+    assert found.improved
+    assert len(found.lineage.candidates) >= 4
+
+
+def test_demos_have_to_be_allowed() -> None:
+    with pytest.raises(SettingsError, match=r"bootstrap makes demos, which hold real rows; allow them"):
+        compiled("bootstrap")
+    found, _ = compiled("bootstrap", demos=True)
+    assert found.lineage.candidates
+
+
+def test_objectives_give_a_pareto_set() -> None:
+    found, _ = compiled("gepa", seed=1)
+    assert {"youth", "cost"} <= set(found.pareto[0].mean_objectives)
+    best = max(found.lineage.candidates.values(), key=lambda each: each.mean_objectives.get("youth", -1))
+    assert best.number in {each.number for each in found.pareto}
+
+
+def test_candidates_tell_parent_diff_cost_and_rows_that_are_not_real() -> None:
+    found, _ = compiled("gepa", seed=1)
+    seed, *others = found.lineage.candidates.values()
+    assert seed.parent is None
+    child = next(each for each in others if PLANTED in each.prompts["generator.predict"])
+    parent = list(found.lineage.candidates.values())[child.parent or 0]
+    assert f"+{PLANTED}" in child.diff(parent)
+    assert child.tokens > 0
+    assert len(child.sample.splitlines()) == 4
+    real = set(shop_frame().to_csv(index=False).splitlines()[1:])
+    assert not real & set(child.sample.splitlines()[1:])
+
+
+def test_saved_program_holds_its_lineage_and_no_real_row(tmp_path: Path) -> None:
+    found, _ = compiled("gepa", seed=1)
+    path = tmp_path / "program.json"
+    found.program.save(path)
+    text = path.read_text()
+    assert not any(row in text for row in shop_frame().to_csv(index=False).splitlines()[1:])
+    loaded = SynthLoop()
+    loaded.load(path)
+    assert PLANTED in instructions(loaded)
+    assert loaded.lineage == json.loads(text)["lineage"]
+    assert loaded.lineage["verdict"] == found.verdict
+    assert {"tagal-dspy", "dspy"} <= set(loaded.lineage["versions"])
+
+
+def test_plan_says_what_a_budget_pays_for() -> None:
+    with dspy.context(lm=scripted_lm(writer)):
+        plan = planned(seed_program(), tasks(), "gepa", Budget(max_calls=100))
+    assert (plan.calls, plan.proof_tables, plan.tables) == (1, 16, 84)
+
+
+def refuse(match: str, error: type[Exception] = SettingsError, **changed: Any) -> None:
+    asked: list[Asked] = []
+
+    def answer(question: Asked) -> Answer:
+        asked.append(question)
+        return writer(question)
+
+    given: dict[str, Any] = {
+        "tasks": tasks(),
+        "metric": youth,
+        "optimizer": "gepa",
+        "budget": Budget(max_calls=200),
+        "lm": scripted_lm(answer, cache=False),
+        **changed,
+    }
+    lm = given.pop("lm")
+    with dspy.context(lm=lm), pytest.raises(error, match=match):
+        compile_program(seed_program(), **given)
+    assert asked == []
+
+
+def test_unknown_optimizer_is_refused() -> None:
+    refuse("optimizer 'gepq' is unknown; did you mean 'gepa'", optimizer="gepq")
+    refuse("dict is no optimizer", optimizer={})
+
+
+def test_budget_too_small_for_one_candidate_says_how_much_is_needed() -> None:
+    refuse("too small for one candidate: 30 tables of about 1 calls .* take 30 calls", budget=Budget(max_calls=20))
+    refuse("a compilation needs a budget", budget=Budget())
+
+
+def test_metric_that_takes_other_arguments_is_refused() -> None:
+    refuse("the metric must take", metric=lambda gold, pred: 0.0)
+
+
+def test_overlapping_tasks_are_refused() -> None:
+    train, valid, held_out = tasks()
+    refuse("4 tasks are both in train and in held_out", tasks=Tasks(train, valid, [*held_out, *train]))
+    refuse("1 tasks are both in train and in valid", tasks=Tasks(train, [*valid, train[0]], held_out))
+    refuse("2 tasks in held_out; give at least 6", tasks=Tasks(train, valid, held_out[:2]))
+
+
+def test_missing_language_model_is_an_error() -> None:
+    refuse("no language model", EngineError, lm=None)
+
+
+def test_budget_that_ends_before_the_seed_program_is_measured_is_an_error() -> None:
+    with pytest.raises(BudgetError, match="the budget of 1e-06 is used up"):
+        compiled("gepa", budget=Budget(max_calls=200, max_cost=0.000001), price=pricing(Prices(1, 1)), n_threads=1)
+
+
+def test_tasks_hold_no_row() -> None:
+    assert "Ghent" not in repr(generation_tasks(shop_task(), 10, [0]))
+
+
+def test_last_of_several_tables_is_held_out() -> None:
+    from tagal_dspy.task import TableTask
+
+    first, second, third = (TableTask(shop_frame(seed=seed), target="buys") for seed in range(3))
+    split = split_tasks([first, second, third], 10)
+    assert {each.task.id for each in split.held_out} == {third.id}
+    assert {each.task.id for each in split.train} == {each.task.id for each in split.valid} == {first.id, second.id}
+    split.check()
