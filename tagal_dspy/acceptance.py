@@ -160,4 +160,4 @@ def apportion(n_rows: int, shares: Mapping[Key, float]) -> dict[Key, int]:
 
 
 def _reject(reason: RejectReason, row: Row, detail: str) -> Reject:
-    return Reject(reason, ",".join(cell or "" for cell in row)[:300], detail)
+    return Reject.of(reason, ",".join(cell or "" for cell in row), detail)

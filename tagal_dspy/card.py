@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import get_args
 
 from tagal_dspy.rules import Rules
@@ -38,7 +39,7 @@ def make_card(schema: TableSchema, rules: Rules | None = None) -> str:
     if schema.notes:
         lines.append(schema.notes.strip())
     if schema.target is not None:
-        lines.append(f'Target: "{schema.target}" ({schema.problem}), to be predicted from the other columns.')
+        lines.append(f"Target: {_quoted(schema.target)} ({schema.problem}), to be predicted from the other columns.")
     lines += ["Columns:", *(f"- {_column_line(column)}" for column in schema.columns)]
     if rules is not None and rules.texts:
         lines += ["Every row keeps these rules:", *(f"- {text}" for text in rules.texts)]
@@ -48,7 +49,12 @@ def make_card(schema: TableSchema, rules: Rules | None = None) -> str:
 def _column_line(column: Column) -> str:
     described = f" ({column.description})" if column.description else ""
     missing = f"; {column.missing_share:.1%} missing".replace("%", " %") if column.nullable else ""
-    return f'"{column.name}"{described}: {_values(column)}{missing}'
+    return f"{_quoted(column.name)}{described}: {_values(column)}{missing}"
+
+
+def _quoted(text: str) -> str:
+    """The text on one line: names and categories are data, and say nothing on a line of their own."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _values(column: Column) -> str:
@@ -81,10 +87,10 @@ def _numbers(column: NumericalColumn) -> str:
 
 def _categories(column: CategoricalColumn) -> str:
     if not column.shares:
-        return "one of " + ", ".join(f'"{category}"' for category in column.categories)
+        return "one of " + ", ".join(map(_quoted, column.categories))
     pairs = [pair for pair in zip(column.categories, column.shares, strict=True) if pair[1] > 0]
     if len(pairs) > MAX_CATEGORIES:
         pairs = sorted(pairs, key=lambda pair: -pair[1])[:MAX_CATEGORIES]
-    listed = ", ".join(f'"{category}" ({share * 100:.1f} %)' for category, share in pairs)
+    listed = ", ".join(f"{_quoted(category)} ({share * 100:.1f} %)" for category, share in pairs)
     others = len(column.offered) - len(pairs)
     return f"one of {listed}" + (f" and {others} rarer ones" if others else "")

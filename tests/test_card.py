@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -53,7 +55,7 @@ def test_of_many_categories_the_most_frequent_are_listed() -> None:
 def test_every_column_has_one_line(toy_frame: pd.DataFrame, target: str | None) -> None:
     card = make_card(TableSchema.infer(toy_frame, target))
     assert [line.split('": ')[0] for line in card.splitlines() if line.startswith("- ")] == [
-        f'- "{name}' for name in toy_frame.columns
+        f"- {json.dumps(name, ensure_ascii=False)}".removesuffix('"') for name in toy_frame.columns
     ]
 
 

@@ -12,15 +12,11 @@ from tagal_dspy.schema import (
     ModelledColumn,
     NumericalColumn,
     Reject,
-    RejectReason,
     Row,
     TableSchema,
     TextColumn,
 )
 from tagal_dspy.settings import ColumnOrder
-
-MAX_SHOWN = 300
-"""Characters of a rejected row's text that are kept."""
 
 
 class Decoded(NamedTuple):
@@ -105,11 +101,6 @@ class RowCodec(ABC):
 
     def _unwired(self, cells: Sequence[str | None]) -> Row:
         return tuple(cells[i] for i in self._from_wire)
-
-
-def rejected(reason: RejectReason, text: str, detail: str = "") -> Reject:
-    """A reject with its text cut to `MAX_SHOWN` characters."""
-    return Reject(reason, text[:MAX_SHOWN], detail)
 
 
 def _ordered(schema: TableSchema, order: ColumnOrder) -> tuple[str, ...]:

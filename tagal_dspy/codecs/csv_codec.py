@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tagal_dspy.codecs.base import Decoded, RowCodec, rejected
+from tagal_dspy.codecs.base import Decoded, RowCodec
 from tagal_dspy.codecs.grammar import free_text, literal, number, one_of
 from tagal_dspy.codecs.moments import moment
 from tagal_dspy.codecs.records import QUOTE, max_lines, one_cell, one_line, quoted, records, unfenced
@@ -54,9 +54,9 @@ class CsvCodec(RowCodec):
         rows += [tuple(cells[i] or None for i in self._from_wire) for cells in above]
         for raw, cells in found[start:]:
             if cells is None or (len(cells) == 1 and width > 1):
-                rejects.append(rejected("unparsable", raw, "no row of comma-separated cells"))
+                rejects.append(Reject.of("unparsable", raw, "no row of comma-separated cells"))
             elif len(cells) != width:
-                rejects.append(rejected("wrong_width", raw, f"{len(cells)} cells for {width} columns"))
+                rejects.append(Reject.of("wrong_width", raw, f"{len(cells)} cells for {width} columns"))
             else:
                 rows.append(tuple(cells[i] or None for i in from_wire))
         return Decoded(tuple(rows), tuple(rejects))
@@ -85,7 +85,8 @@ class CsvCodec(RowCodec):
         elif isinstance(column, TextColumn):
             rule = f"{literal(QUOTE)} {free_text(column, {QUOTE: QUOTE * 2})} {literal(QUOTE)}"
         else:
-            rule = one_of(map(one_cell, column.offered))
+            alone = len(self.wire_names) == 1
+            rule = one_of(one_line([text]) if alone else one_cell(text) for text in column.offered)
         missing = one_line([""] * len(self.wire_names)).strip(",")  # quoted where it is the whole row
         return f"{rule} | {literal(missing)}" if column.nullable else rule
 

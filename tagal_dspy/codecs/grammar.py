@@ -16,7 +16,14 @@ Range = tuple[int, int]
 MAX_LISTED = 50
 """Of more texts, those that begin alike are written together: an engine follows each alternative on its own."""
 
-_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ESCAPES = {chr(code): f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
+    "\\": "\\\\",
+    '"': '\\"',
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+}
+"""A NUL would end the grammar for an engine in C."""
 
 
 def literal(text: str) -> str:

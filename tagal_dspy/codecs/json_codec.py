@@ -7,11 +7,21 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tagal_dspy.codecs.base import Decoded, RowCodec, rejected
+from tagal_dspy.codecs.base import Decoded, RowCodec
 from tagal_dspy.codecs.grammar import free_text, literal, number, one_of
 from tagal_dspy.codecs.moments import moment
-from tagal_dspy.codecs.records import QUOTE
-from tagal_dspy.schema import DatetimeColumn, ModelledColumn, NumericalColumn, Reject, Row, TextColumn
+from tagal_dspy.codecs.records import OPENING_FENCE, QUOTE
+from tagal_dspy.schema import (
+    CategoricalColumn,
+    DatetimeColumn,
+    ModelledColumn,
+    NumericalColumn,
+    Reject,
+    Row,
+    TableSchema,
+    TextColumn,
+)
+from tagal_dspy.settings import ColumnOrder
 
 
 class JsonCodec(RowCodec):
@@ -27,6 +37,10 @@ class JsonCodec(RowCodec):
     """
 
     name = "json"
+
+    def __init__(self, schema: TableSchema, order: ColumnOrder = "original") -> None:
+        super().__init__(schema, order)
+        self._longest = LONGEST_BLANK + sum(_longest(column) for column in schema.modelled)
 
     def encode(self, rows: Sequence[Row]) -> str:
         """See `RowCodec.encode`."""
@@ -47,12 +61,12 @@ class JsonCodec(RowCodec):
         """See `RowCodec.decode`."""
         rows: list[Row] = []
         rejects: list[Reject] = []
-        for found in _objects(_unfenced(text)):
+        for found in _objects(_unfenced(text), self._longest):
             if isinstance(found, str):
-                rejects.append(rejected("unparsable", found, "no complete JSON object"))
-            elif set(found) != set(self.schema.names):
-                shown = json.dumps(found, ensure_ascii=False)
-                rejects.append(rejected("wrong_width", shown, f"keys {sorted(found)} for {sorted(self.schema.names)}"))
+                rejects.append(Reject.of("unparsable", found, "no complete JSON object"))
+            elif found.keys() != self._columns.keys():
+                keys = f"keys {sorted(found)} for {sorted(self.schema.names)}"
+                rejects.append(Reject.of("wrong_width", _shown(found), keys))
             else:
                 rows.append(tuple(_cell(found[name]) for name in self.schema.names))
         return Decoded(tuple(rows), tuple(rejects))
@@ -83,24 +97,42 @@ def _quoted(text: str) -> str:
 def _cell(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value or None
-    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+    return _shown(value) if isinstance(value, (dict, list)) else str(value)
 
 
+def _shown(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:  # JSON is read to a greater depth than it is written
+        return "{...}"
+
+
+LONGEST_BLANK = 2000
+"""Characters of a row between its cells, or of a cell that is no such value."""
+
+LONGEST_NUMBER = 400
+
+_CLOSING_FENCE = re.compile("^[ \\t]*```", re.MULTILINE)
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
 
 
 def _unfenced(text: str) -> str:
     """The inside of the first Markdown code fence, or the whole text; none in a JSON string has its own line."""
-    fence = re.search(r"^[ \t]*```[ \t]*[\w+-]*[ \t\r]*\n(.*?)(?:^[ \t]*```|\Z)", text, re.DOTALL | re.MULTILINE)
-    return fence.group(1) if fence else text
+    opening = OPENING_FENCE.search(text)
+    if opening is None:
+        return text
+    closing = _CLOSING_FENCE.search(text, opening.end())
+    return text[opening.end() : closing.start() if closing else len(text)]
 
 
-def _objects(text: str) -> Iterator[dict[str, Any] | str]:
-    """Every row object, and the text of what began like one and is none."""
+def _objects(text: str, longest: int) -> Iterator[dict[str, Any] | str]:
+    """Every row object of at most so many characters, and the text of what began like one and is none."""
     at = 0
     while (at := text.find("{", at)) >= 0:
         try:
-            found, end = _DECODER.raw_decode(text, at)
+            # Of a part alone, or the time for an answer of broken objects would grow with its square.
+            found, length = _DECODER.raw_decode(text[at : at + longest])
+            end = at + length
         except (ValueError, RecursionError):
             end = _next_object(text, at)
             if not _opens_a_list(text[at:end]):
@@ -108,6 +140,15 @@ def _objects(text: str) -> Iterator[dict[str, Any] | str]:
         else:
             yield from _rows_in(found)
         at = end
+
+
+def _longest(column: ModelledColumn) -> int:
+    """Characters that a cell may take with its name, each of them escaped."""
+    if isinstance(column, TextColumn):
+        cell = column.max_length
+    else:
+        cell = max(map(len, column.offered)) if isinstance(column, CategoricalColumn) else LONGEST_NUMBER
+    return 6 * (len(column.name) + cell)
 
 
 def _rows_in(found: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -9,9 +9,13 @@ from collections.abc import Iterator, Sequence
 
 from tagal_dspy.schema import TableSchema, TextColumn
 
-_OPENING = re.compile(r"^[ \t]*```[ \t]*[\w+-]*[ \t\r]*\n", re.MULTILINE)
+OPENING_FENCE = re.compile(r"^[ \t]*```[ \t\r]*(?:[\w+-]+[ \t\r]*)?\n", re.MULTILINE)
+_FENCE = re.compile("```")
 
 QUOTE = '"'
+
+_MUST_BE_QUOTED = re.compile(r'[",\r\n]|\[\[ ## ')
+"""What ends a cell, and what DSPy's chat format begins a field with: a cell must do neither."""
 
 MAX_JOINED = 50
 """Lines that a record may span, unless it holds free text; an odd quote further from its partner is a stray."""
@@ -19,14 +23,14 @@ MAX_JOINED = 50
 
 def one_line(cells: Sequence[str]) -> str:
     """The cells as one record, without a line feed at its end."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow(cells)  # what ends a line is quoted inside a cell
-    return out.getvalue()[:-2]
+    # A line of nothing but blanks would be no record, and one of a code fence would be none either.
+    alone = len(cells) == 1 and re.match(r"\s*(```|$)", cells[0])
+    return quoted(cells[0]) if alone else ",".join(map(one_cell, cells))
 
 
 def one_cell(text: str) -> str:
     """The text as a cell among others, quoted where it must be."""
-    return one_line([text, ""])[:-1]
+    return quoted(text) if _MUST_BE_QUOTED.search(text) else text
 
 
 def quoted(text: str) -> str:
@@ -57,14 +61,24 @@ def records(text: str, spaced: bool = False, max_lines: int = MAX_JOINED) -> Ite
 
 def unfenced(text: str) -> str:
     """The inside of the first Markdown code fence that no quoted cell holds; the whole text where there is none."""
-    opening = next((found for found in _OPENING.finditer(text) if text.count('"', 0, found.start()) % 2 == 0), None)
+    opening = next((at for at, in_cell in _found(OPENING_FENCE, text) if not in_cell), None)
     if opening is None:
         return text
     inside = text[opening.end() :]
-    closings = [found.start() for found in re.finditer("```", inside)]
-    outside = [at for at in closings if inside.count('"', 0, at) % 2 == 0]
+    closings = list(_found(_FENCE, inside))
+    outside = [at.start() for at, in_cell in closings if not in_cell]
     # Where a quote is left open, every fence seems to be in a cell; the last one is most likely none.
-    return inside[: (outside or closings[-1:] or [len(inside)])[0]]
+    last = [at.start() for at, _ in closings[-1:]]
+    return inside[: (outside or last or [len(inside)])[0]]
+
+
+def _found(pattern: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], bool]]:
+    """Every match, and whether it stands in a quoted cell."""
+    n_quotes = counted = 0
+    for match in pattern.finditer(text):
+        n_quotes += text.count(QUOTE, counted, match.start())
+        counted = match.start()
+        yield match, n_quotes % 2 == 1
 
 
 def _end_of_record(lines: list[str], start: int, max_lines: int) -> int:
@@ -77,6 +91,8 @@ def _end_of_record(lines: list[str], start: int, max_lines: int) -> int:
 
 
 def _cells(raw: str, spaced: bool) -> list[str] | None:
+    if QUOTE not in raw and "\r" not in raw:
+        return [cell.lstrip(" ") if spaced else cell for cell in raw.split(",")]
     try:
         found = list(csv.reader(io.StringIO(raw, newline=""), skipinitialspace=spaced, strict=True))
     except csv.Error:
@@ -86,4 +102,4 @@ def _cells(raw: str, spaced: bool) -> list[str] | None:
 
 def _blank_before_quote(raw: str) -> bool:
     """Whether blanks after commas must go, because CSV would not see a quote behind one; otherwise they are kept."""
-    return ', "' in re.sub(r'"(?:[^"]|"")*"', '"', raw)
+    return ', "' in raw and ', "' in re.sub(r'"[^"]*(?:""[^"]*)*"', '"', raw)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tagal_dspy.codecs.base import Decoded, RowCodec, rejected
+from tagal_dspy.codecs.base import Decoded, RowCodec
 from tagal_dspy.codecs.grammar import free_text, literal, number, one_of
 from tagal_dspy.codecs.moments import moment
 from tagal_dspy.codecs.records import QUOTE, max_lines, one_cell, quoted, records, unfenced
 from tagal_dspy.schema import CategoricalColumn, ModelledColumn, NumericalColumn, Reject, Row, TableSchema, TextColumn
 from tagal_dspy.settings import ColumnOrder
+
+_IS = " is "
 
 
 class SentenceCodec(RowCodec):
@@ -26,8 +28,10 @@ class SentenceCodec(RowCodec):
     def __init__(self, schema: TableSchema, order: ColumnOrder = "original") -> None:
         super().__init__(schema, order)
         self._missing = _missing_word(schema)
-        starts = ((f"{name} is ".lstrip(), name) for name in schema.names)
-        self._starts = sorted(starts, key=lambda start: -len(start[0]))
+        self._texts = {name for name in schema.names if isinstance(self._columns[name], TextColumn)}
+        self._names = {name.lstrip(): name for name in schema.names}
+        self._longest = max(map(len, self._names)) + len(_IS)
+        self._max_lines = max_lines(schema)
 
     def encode(self, rows: Sequence[Row]) -> str:
         """See `RowCodec.encode`."""
@@ -47,24 +51,26 @@ class SentenceCodec(RowCodec):
         """See `RowCodec.decode`."""
         rows: list[Row] = []
         rejects: list[Reject] = []
-        for raw, parts in records(unfenced(text), spaced=True, max_lines=max_lines(self.schema)):
+        for raw, parts in records(unfenced(text), spaced=True, max_lines=self._max_lines):
             found = dict(filter(None, map(self._value, parts or [])))
             if not found:
-                rejects.append(rejected("unparsable", raw, "no `name is value`"))
+                rejects.append(Reject.of("unparsable", raw, "no `name is value`"))
             elif len(parts or []) != len(self.wire_names) or len(found) != len(self.wire_names):
                 absent = [name for name in self.wire_names if name not in found]
-                rejects.append(rejected("wrong_width", raw, f"{len(parts or [])} parts; without {absent}"))
+                rejects.append(Reject.of("wrong_width", raw, f"{len(parts or [])} parts; without {absent}"))
             else:
                 rows.append(tuple(found[name] for name in self.schema.names))
         return Decoded(tuple(rows), tuple(rejects))
 
     def _value(self, part: str) -> tuple[str, str | None] | None:
-        part = part.lstrip()
-        for start, name in self._starts:
-            if f"{part} ".startswith(start):
-                value = part[len(start) :]
-                missing = "" if isinstance(self._columns[name], TextColumn) else self._missing
-                return name, None if value == missing else value
+        padded = f" {part.lstrip()} "
+        at = padded.rfind(_IS, 0, 1 + self._longest)
+        while at >= 0:  # the longest name counts
+            name = self._names.get(padded[1:at])
+            if name is not None:
+                value = padded[at + len(_IS) : -1]
+                return name, None if value == ("" if name in self._texts else self._missing) else value
+            at = padded.rfind(_IS, 0, at + len(_IS) - 1)
         return None
 
     def _row_rule(self, columns: Sequence[ModelledColumn]) -> str:

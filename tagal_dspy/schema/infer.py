@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
+from tagal_dspy.characters import as_unicode
 from tagal_dspy.errors import DataError
 from tagal_dspy.schema.columns import IdColumn, Kind, category_text
+from tagal_dspy.schema.columns.ids import is_textual
 from tagal_dspy.schema.kinds import is_truth, kind_of
 from tagal_dspy.schema.statistics import column_of
 from tagal_dspy.schema.table import ColumnOverride, Problem, SchemaOverrides, TableSchema
+
+MAX_NAME = 200
+"""Characters of a column's name, which every prompt and every row in JSON holds."""
 
 MAX_NUMERIC_CLASSES = 20
 """A numeric target with at most this many whole values is a class label, one with more is regressed."""
@@ -52,8 +59,15 @@ def table_problems(frame: pd.DataFrame, target: str | None, overrides: SchemaOve
         for name in sorted({n for n in names if names.count(n) > 1})
     ]
     found += [f"column name {name!r} is not text" for name in frame.columns if not isinstance(name, str)]
+    found += [
+        f"column name {name[:40]!r}... is longer than {MAX_NAME} characters" for name in names if len(name) > MAX_NAME
+    ]
+    found += [f"column name {name!r} is no Unicode text" for name in names if name != as_unicode(name)]
     if found:
         return found
+    broken = [name for name in names if not _is_unicode(frame[name])]
+    if broken:
+        return [f"column {name!r} holds halves of surrogate pairs, which are no Unicode text" for name in broken]
     objects = [name for name in names if frame[name].dtype == object]
     nested = [name for name in objects if frame[name].map(lambda value: isinstance(value, (list, dict, set))).any()]
     if nested:
@@ -68,6 +82,15 @@ def table_problems(frame: pd.DataFrame, target: str | None, overrides: SchemaOve
         label = category_text(frame[target].dropna().iloc[0])
         found.append(f"target {target!r} has one class only, {label!r}; at least two are needed")
     return found
+
+
+def _is_unicode(values: pd.Series[Any]) -> bool:
+    """Whether all texts of a column can be written to a file or sent to a server."""
+    levels = values.cat.categories.to_series() if isinstance(values.dtype, pd.CategoricalDtype) else values
+    if not is_textual(levels):
+        return True
+    text = "".join(value for value in levels if isinstance(value, str))
+    return text == as_unicode(text)
 
 
 def _problem(frame: pd.DataFrame, target: str | None, overrides: SchemaOverrides) -> Problem:

@@ -12,9 +12,10 @@ from tagal_dspy.schema.columns import Kind
 from tagal_dspy.schema.columns.datetimes import is_datetime_dtype, moments_of
 from tagal_dspy.schema.columns.ids import is_textual, looks_like_ids
 from tagal_dspy.schema.columns.moments import MomentFormat, recognised, shortest
+from tagal_dspy.schema.columns.texts import MAX_CHARACTERS
 
 FEWEST_TEXTS = 10
-"""Fewer different values are categories, however long they are."""
+"""Fewer different values are categories, unless one is longer than texts are."""
 
 LONG_TEXT = 12
 """Values that nearly all differ are text where they are longer than this on average; shorter ones are codes or names
@@ -53,6 +54,8 @@ def moment_format(values: pd.Series[Any]) -> str | None:
 
 
 def _is_text(present: pd.Series[Any]) -> bool:
+    if present.astype(str).str.len().max() > MAX_CHARACTERS:
+        return True
     n_different = present.nunique()
     if n_different < FEWEST_TEXTS or n_different <= len(present) / 2:
         return False

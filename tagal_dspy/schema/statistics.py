@@ -24,7 +24,7 @@ from tagal_dspy.schema.columns import (
 from tagal_dspy.schema.columns.datetimes import is_datetime_dtype, moments_of
 from tagal_dspy.schema.columns.ids import form_of_its_own, id_form
 from tagal_dspy.schema.columns.moments import MomentFormat
-from tagal_dspy.schema.columns.texts import cleaned
+from tagal_dspy.schema.columns.texts import MAX_CHARACTERS, cleaned
 from tagal_dspy.schema.kinds import moment_format
 from tagal_dspy.schema.table import ColumnOverride
 
@@ -49,6 +49,12 @@ def column_of(values: pd.Series[Any], kind: Kind, override: ColumnOverride) -> C
     counts: Counter[str] = Counter()
     for value, count in zip(unique, np.bincount(codes[codes >= 0], minlength=len(unique)), strict=True):
         counts[category_text(value)] += int(count)
+    longest = max(map(len, counts))
+    if longest > MAX_CHARACTERS:
+        raise DataError(
+            f"column {name!r} has a category of {longest} characters, and at most {MAX_CHARACTERS} fit a prompt; "
+            "shorten it, or make it a text column that is no target"
+        )
     ordered = (
         list(values.cat.categories.map(category_text))
         if isinstance(values.dtype, pd.CategoricalDtype)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import dspy
+from dspy.adapters.types.base_type import CUSTOM_TYPE_START_IDENTIFIER
 from dspy.utils.exceptions import AdapterParseError
 
+from tagal_dspy.characters import as_unicode
 from tagal_dspy.signatures.generation import GenerateRows
 from tagal_dspy.signatures.recall import RecallRows
 from tagal_dspy.signatures.types import Table
@@ -36,12 +39,17 @@ class RowsChatAdapter(dspy.ChatAdapter):  # type: ignore[misc]
         """As in DSPy, without calling a table a Python value."""
         return str(super().user_message_output_requirements(signature)).replace(_TABLE_NOTE, "")
 
+    def format_user_message_content(self, *fields: Any, **more: Any) -> str:
+        """As in DSPy, but a cell cannot begin what DSPy sends as an image or a file instead of text."""
+        content = str(super().format_user_message_content(*fields, **more))
+        return content.replace(CUSTOM_TYPE_START_IDENTIFIER, CUSTOM_TYPE_START_IDENTIFIER.replace("<<", "< <"))
+
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
         """The fields of an answer; an answer without any field marker is the value of a lone table output."""
+        completion = as_unicode(completion)
         if list(_annotations(signature).values()) == [Table]:
             name = next(iter(signature.output_fields))
-            _, _, after = completion.rpartition(f"[[ ## {name} ## ]]")
-            return {name: Table(text=after.partition("[[ ## completed ## ]]")[0].strip("\n") or completion)}
+            return {name: Table(text=_section(name, completion).strip("\n") or completion)}
         return dict(super().parse(signature, completion))
 
 
@@ -74,6 +82,7 @@ class ContinuationAdapter(dspy.Adapter):  # type: ignore[misc]
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
         """The whole continuation is the first output; the others keep their defaults."""
+        completion = as_unicode(completion)
         first, *others = signature.output_fields
         values: dict[str, Any] = {first: completion.strip()}
         if _annotations(signature)[first] is Table:
@@ -89,6 +98,29 @@ class ContinuationAdapter(dspy.Adapter):  # type: ignore[misc]
                 )
             values[name] = field.get_default(call_default_factory=True)
         return values
+
+
+def _section(name: str, completion: str) -> str:
+    """What stands between the marker of a field and that of the end, where there are such.
+
+    Markers stand at the start or the end of a line and outside of quotes; codecs write cells so that no cell does.
+    """
+    start = _marker(rf"^[ \t]*\[\[ ## {name} ## \]\]", completion, place=0)
+    after = completion[start.end() :] if start else completion
+    end = _marker(r"\[\[ ## completed ## \]\][ \t\r]*$", after, place=-1)
+    return after[: end.start()] if end else after
+
+
+def _marker(pattern: str, text: str, place: int) -> re.Match[str] | None:
+    """The first match outside of quotes; where a quote is left open, so that all seem to be in cells, that at `place`."""
+    found = list(re.finditer(pattern, text, re.MULTILINE))
+    n_quotes = counted = 0
+    for match in found:
+        n_quotes += text.count('"', counted, match.start())
+        counted = match.start()
+        if n_quotes % 2 == 0:
+            return match
+    return found[place] if found and text.count('"') % 2 else None
 
 
 def adapter_for(lm: Any) -> RowsChatAdapter | ContinuationAdapter:

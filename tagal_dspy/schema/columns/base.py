@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple, Union, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tagal_dspy.characters import as_unicode
+
 RejectReason = Literal[
     "unparsable",
     "wrong_width",
@@ -27,12 +29,21 @@ Row = tuple[Union[str, None], ...]
 """Canonical text of one row, in the order of the schema's columns; None is a missing value."""
 
 
+MAX_SHOWN = 300
+"""Characters that are kept of a rejected row, and of what is wrong with it."""
+
+
 class Reject(NamedTuple):
     """One row that was not accepted: what came, which column, and why (a reason of the closed set)."""
 
     reason: RejectReason
     text: str
     detail: str = ""
+
+    @classmethod
+    def of(cls, reason: RejectReason, text: str, detail: str = "") -> Reject:
+        """A reject that can be kept and shown, whatever was written: cut to `MAX_SHOWN` characters of Unicode."""
+        return cls(reason, as_unicode(text[:MAX_SHOWN]), as_unicode(detail[:MAX_SHOWN]))
 
 
 class CellError(ValueError):

@@ -20,6 +20,9 @@ FEWEST_HEX_DIGITS = 16
 FEWEST_DIGITS = 3
 """Shorter numbers behind a common prefix are names such as T1 and T2, unless the column is called an id."""
 
+MOST_CHARACTERS = 100
+"""Longer texts are no random ids."""
+
 _SAMPLE = 50
 
 _ID_NAME = re.compile(r"(^|[_ .-])(?i:id|uuid|key)$|[a-z](Id|ID|Uuid|UUID|Key)$")
@@ -106,8 +109,8 @@ def form_of_its_own(values: pd.Series[Any]) -> dict[str, Any]:
 
 def _layout(texts: pd.Series[Any]) -> str:
     """What random hexadecimal ids have in common; empty where they are none."""
-    layout = re.sub("[0-9A-Fa-f]", "x", texts.iloc[0])
-    if set(layout) - {"x", "-"} or layout.count("x") < FEWEST_HEX_DIGITS:
+    layout = re.sub("[0-9A-Fa-f]", "x", texts.iloc[0][: MOST_CHARACTERS + 1])
+    if len(layout) > MOST_CHARACTERS or set(layout) - {"x", "-"} or layout.count("x") < FEWEST_HEX_DIGITS:
         return ""
     for digit, letters in (("x", "a-f"), ("X", "A-F")):
         shape = layout.replace("x", f"[0-9{letters}]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +35,10 @@ class NumericalColumn(BaseColumn):
         """
         written = f"{value:.{self.decimals}f}"
         return written.lstrip("-") if not float(written) else written
+
+    @cached_property
+    def _written_range(self) -> tuple[float, float]:
+        return float(self.text(self.minimum)), float(self.text(self.maximum))
 
     def number(self, text: str) -> float:
         """The number of a canonical text, for comparisons."""
@@ -67,7 +72,8 @@ class NumericalColumn(BaseColumn):
         if self.decimals == 0 and number != number.to_integral_value():
             raise CellError("wrong_type", f"{self.name!r} is {stripped[:40]!r}, not a whole number")
         written = self.text(float(number))
-        if not float(self.text(self.minimum)) <= float(written) <= float(self.text(self.maximum)):
+        low, high = self._written_range
+        if not low <= float(written) <= high:
             shown = f"{self.text(self.minimum)} to {self.text(self.maximum)}"
             raise CellError("out_of_range", f"{self.name!r} is {stripped[:40]}, outside {shown}")
         return written

@@ -16,8 +16,8 @@ from tagal_dspy.schema.columns.casting import cast
 MAX_CHARACTERS = 500
 """Real texts are cut to so many characters: prompts hold many of them."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Control characters, but for the line feed and the tab."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters but for the line feed and the tab, and halves of surrogate pairs."""
 
 
 class TextColumn(BaseColumn):
