@@ -12,11 +12,13 @@ import pandas as pd
 TARGETS = {"thyroid": "Recurred", "travel": "ChurnOrNot", "adult": "income"}
 
 
-def arguments(about: str, script: str, tables: list[str], n_seeds: int) -> Namespace:
+def arguments(about: str, script: str, tables: list[str], n_seeds: int, rows: int | None = None) -> Namespace:
     parser = ArgumentParser(description=about)
     parser.add_argument("--tables", nargs="+", default=tables, help="names or files; see tagal_dspy.load_dataset")
     parser.add_argument("--seeds", type=int, default=n_seeds)
     parser.add_argument("--out", type=Path, default=Path(script).parent / "results" / f"{Path(script).stem}.csv")
+    if rows is not None:
+        parser.add_argument("--rows", type=int, default=rows)
     return parser.parse_args()
 
 

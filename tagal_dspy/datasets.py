@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tagal_dspy.errors import DataError
+from tagal_dspy.errors import DataError, OutputError
 
 _READERS = {
     ".csv": lambda path: pd.read_csv(path),
@@ -19,6 +23,8 @@ _READERS = {
 }
 _SKLEARN = {"iris": "load_iris", "wine": "load_wine", "breast_cancer": "load_breast_cancer"}
 BUILT_IN = ("penguins", *_SKLEARN)
+
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
 
 
 class Dataset(NamedTuple):
@@ -77,18 +83,46 @@ def _check_header(path: Path, separator: str) -> None:
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table in the format of its ending, whole or not at all; raises `DataError` and `OSError`."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    """Write a table in the format of its ending, cells as they are, whole or not at all; raises `OutputError`."""
+    with replacing(path) as new:
         if path.suffix.lower() == ".parquet":
-            frame.to_parquet(partial, index=False)
+            frame.to_parquet(new, index=False)
         elif path.suffix.lower() == ".jsonl":
-            frame.to_json(partial, orient="records", lines=True, force_ascii=False)
+            frame.to_json(new, orient="records", lines=True, force_ascii=False)
         else:
-            frame.to_csv(partial, index=False, sep="\t" if path.suffix.lower() == ".tsv" else ",")
-        partial.replace(path)
+            frame.to_csv(new, index=False, sep="\t" if path.suffix.lower() == ".tsv" else ",")
+
+
+def guarded(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before each text and name that a spreadsheet would run as a formula.
+
+    Such begin with `=`, `+`, `-` or `@`, maybe behind blanks, or with a tab or an end of line. Numbers stay as they
+    are; texts with an apostrophe are other texts, so guard what people open and not what programs read.
+
+    >>> guarded(pd.DataFrame({"note": ["=cmd()", "fine"], "x": [-1, 2]})).to_dict("list")
+    {'note': ["'=cmd()", 'fine'], 'x': [-1, 2]}
+    """
+    texts = frame.select_dtypes(exclude=["number", "bool", "datetime", "datetimetz", "timedelta"])
+    new = {str(name): texts[name].astype(object).map(_guarded) for name in texts}
+    return frame.assign(**new).rename(columns=_guarded)
+
+
+def _guarded(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file that takes the place of another once it is whole; raises `OutputError`."""
+    new = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        new.touch(exist_ok=False)  # never through a link that somebody put there
+        yield new
+        new.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
 
 
 def _in_data_dir(name: str) -> Path | None:

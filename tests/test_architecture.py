@@ -73,3 +73,17 @@ def test_heavy_modules_are_imported_at_use(module: str, absent: list[str]) -> No
     program = f"import sys, {module}; print(*sorted(set({absent!r}) & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == []
+
+
+def test_nothing_runs_text_as_code_or_loads_a_pickle() -> None:
+    """`--where`, rules and files are read as data; DSPy's cache of answers is opened with `restrict_pickle`."""
+    called = [(where, ast.unparse(node.func)) for where, node in nodes() if isinstance(node, ast.Call)]
+    running = {"eval", "exec", "compile", "__import__", "os.system", "subprocess.run", "subprocess.Popen"}
+    assert [
+        each for each in called if each[1] in running or each[1].endswith((".eval", ".query", ".read_pickle"))
+    ] == []
+    names = {alias.name for _, node in nodes() if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for _, node in nodes() if isinstance(node, ast.ImportFrom)}
+    assert names & {"pickle", "cloudpickle", "joblib", "dill", "marshal", "shelve", "yaml"} == set()
+    caches = [node for _, node in nodes() if isinstance(node, ast.Call) and "configure_cache" in ast.unparse(node.func)]
+    assert ["restrict_pickle=True" in ast.unparse(node) for node in caches] == [True]

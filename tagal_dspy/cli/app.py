@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from tagal_dspy.characters import visible
 from tagal_dspy.errors import DataError, TagalError
 
 INTERRUPTED = 130
@@ -53,6 +54,10 @@ Examples = Annotated[Optional[Path], typer.Option(help="A table of rows that you
 Balance = Annotated[bool, typer.Option("--balance", help="As many rows of each class.")]
 Html = Annotated[Optional[Path], typer.Option(help="File for a report of one self-contained HTML page.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace files where they exist.")]
+Guard = Annotated[
+    bool,
+    typer.Option("--guard-formulas", help="Put an apostrophe before texts that a spreadsheet would run as formulas."),
+]
 MaxCalls = Annotated[Optional[int], typer.Option(help="Calls of models after which the run stops.")]
 MaxTokens = Annotated[Optional[int], typer.Option(help="Tokens, prompt and completion, after which it stops.")]
 MaxCost = Annotated[Optional[float], typer.Option(help="US dollars after which it stops.")]
@@ -103,6 +108,7 @@ def generate(
     run: RunFile = None,
     out: Annotated[Optional[Path], typer.Option(help="File to write; standard output without it.")] = None,
     html: Html = None,
+    guard: Guard = False,
     force: Force = False,
     config: Config = None,
     cache_dir: Annotated[Optional[Path], typer.Option(help="Folder for the answers of models.")] = None,
@@ -150,7 +156,7 @@ def generate(
         generating.estimate(data, options, as_json)
         return
     kept = generating.Kept(run, None if no_cache else cache_dir or generating.default_cache())
-    raise typer.Exit(generating.generate(data, options, generating.Output(out, force, as_json, html), kept))
+    raise typer.Exit(generating.generate(data, options, generating.Output(out, force, as_json, html, guard), kept))
 
 
 @app.command()
@@ -273,25 +279,27 @@ def resume_run(
     max_tokens: MaxTokens = None,
     max_cost: MaxCost = None,
     out: Annotated[Optional[Path], typer.Option(help="Another file to write.")] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was stopped; what is recorded is not asked again."""
     from tagal_dspy.cli import recorded
 
     budget = {"max_calls": max_calls, "max_tokens": max_tokens, "max_cost": max_cost}
-    raise typer.Exit(recorded.resume_run(run, budget, out, as_json))
+    raise typer.Exit(recorded.resume_run(run, budget, out, force, as_json))
 
 
 @runs.command("export")
 def export_run(
     run: Run,
     out: Annotated[Path, typer.Option(help="File to write.")],
+    guard: Guard = False,
     force: Force = False,
 ) -> None:
     """Write the rows that a run has accepted so far."""
     from tagal_dspy.cli import recorded
 
-    recorded.export_run(run, out, force)
+    recorded.export_run(run, out, force, guard)
 
 
 @runs.command("rm")
@@ -308,7 +316,8 @@ def main() -> None:
         app()
     except TagalError as error:
         problems = str(error).splitlines() if isinstance(error, DataError) else [str(error)]
-        sys.stderr.writelines(f"tagal: {' '.join(problem.split())}\n" for problem in problems if problem.strip())
+        lines = [visible(" ".join(problem.split())) for problem in problems]
+        sys.stderr.writelines(f"tagal: {line}\n" for line in lines if line)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("tagal: interrupted\n")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
-from rich.console import Console
-
 from tagal_dspy.card import make_card
 from tagal_dspy.cli.options import Options
+from tagal_dspy.cli.terminal import out, out_json
 from tagal_dspy.datasets import Dataset, load_dataset, read_table
 from tagal_dspy.rules import Rules, suggest_rules
 from tagal_dspy.schema import SchemaOverrides
@@ -21,10 +18,10 @@ def describe(data: str, options: Options, as_json: bool) -> None:
     rules = Rules.from_table(options.rules, task.schema)
     rules.check(task)
     if as_json:
-        _out(json.dumps(task.schema.to_dict(), indent=2, ensure_ascii=False))
+        out_json(task.schema.to_dict())
         return
     split = f"{len(task.train)} for training, {len(task.validation)} for validation, {len(task.test)} for testing"
-    _out(f"{len(dataset.frame)} rows: {split}.\n\n{make_card(task.schema, rules.fitted(task))}")
+    out(f"{len(dataset.frame)} rows: {split}.\n\n{make_card(task.schema, rules.fitted(task))}")
 
 
 def suggest(data: str, options: Options, as_json: bool) -> None:
@@ -32,9 +29,9 @@ def suggest(data: str, options: Options, as_json: bool) -> None:
     _, task = _loaded(data, options)
     rules = suggest_rules(task)
     if as_json:
-        _out(json.dumps({"rules": rules.to_table()}, indent=2, ensure_ascii=False))
+        out_json({"rules": rules.to_table()})
     else:
-        _out(rules.to_toml() or "# No rule was found that all real rows keep and that chance would break.")
+        out(rules.to_toml() or "# No rule was found that all real rows keep and that chance would break.")
 
 
 def preview(data: str, options: Options) -> None:
@@ -46,7 +43,7 @@ def preview(data: str, options: Options) -> None:
     synthesizer.fit(dataset.frame, overrides=overrides, rules=options.rules, examples=examples)
     for number, messages in enumerate(synthesizer.preview(options.rows), start=1):
         for message in messages:
-            _out(f"--- prompt {number}, {message['role']} ---\n{message['content'].rstrip()}\n")
+            out(f"--- prompt {number}, {message['role']} ---\n{message['content'].rstrip()}\n")
 
 
 def _loaded(data: str, options: Options) -> tuple[Dataset, TableTask]:
@@ -59,7 +56,3 @@ def named(overrides: SchemaOverrides, name: str, target: str | None) -> SchemaOv
     return overrides.model_copy(
         update={"name": overrides.name or name, "target": overrides.target if overrides.target else target}
     )
-
-
-def _out(text: str) -> None:
-    Console(highlight=False, markup=False, soft_wrap=True).print(text)

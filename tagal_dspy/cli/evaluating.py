@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich import box
-from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from tagal_dspy.cli.describing import named
 from tagal_dspy.cli.files import check_free, write_text
+from tagal_dspy.cli.terminal import Terminal, out_json
 from tagal_dspy.datasets import load_dataset
 from tagal_dspy.errors import SettingsError
 from tagal_dspy.metrics import evaluate as evaluate_table
@@ -81,10 +79,9 @@ def evaluate(asked: Asked, files: Files, as_json: bool) -> None:
     result = _by_paper(asked) if asked.protocol == "paper" else _by_default(asked)
     files.write(result.page)
     if as_json:
-        values = {"protocol": asked.protocol, **result.values}
-        sys.stdout.write(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        out_json({"protocol": asked.protocol, **result.values})
         return
-    console = Console(highlight=False, markup=False)
+    console = Terminal()
     for sentence in result.sentences:
         console.print(sentence)
     for table in result.tables:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tagal_dspy.datasets import replacing
 from tagal_dspy.errors import OutputError
 
 
@@ -14,13 +15,13 @@ def check_free(path: Path | None, force: bool) -> None:
         return
     if path.exists() and not force:
         raise OutputError(f"{path} exists; use --force to replace it")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is no file that could be replaced")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise OutputError(f"the folder {path.parent} does not exist or cannot be written")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file; raises `OutputError`."""
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+    """Write a text file, whole or not at all; raises `OutputError`."""
+    with replacing(path) as new:
+        new.write_text(text, encoding="utf-8")

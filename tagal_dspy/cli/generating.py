@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 import time
@@ -16,11 +15,13 @@ import dspy
 import pandas as pd
 from dspy.utils.exceptions import LMError
 
+from tagal_dspy.characters import visible
 from tagal_dspy.cli.describing import named
 from tagal_dspy.cli.files import check_free, write_text
 from tagal_dspy.cli.options import Options
-from tagal_dspy.cli.progress import progress_shown, say, summary_table
-from tagal_dspy.datasets import load_dataset, read_table, write_table
+from tagal_dspy.cli.progress import progress_shown, summary_table
+from tagal_dspy.cli.terminal import out, out_json, say
+from tagal_dspy.datasets import guarded, load_dataset, read_table, write_table
 from tagal_dspy.engines import Prices, cache_dir, count_tokens, is_local, pricing
 from tagal_dspy.errors import EngineError, OutputError, RunError, SettingsError, TagalError
 from tagal_dspy.few_shot import scarce_strata
@@ -40,6 +41,8 @@ class Output(NamedTuple):
     force: bool
     as_json: bool
     html: Path | None = None
+    guard: bool = False
+    """Whether texts that a spreadsheet would run as formulas are guarded."""
 
     def check(self) -> None:
         """Raise `OutputError` or `SettingsError` for what could not be written in the end."""
@@ -53,19 +56,19 @@ class Output(NamedTuple):
         check_free(self.path, self.force)
 
     @property
-    def texts(self) -> dict[str, str | None]:
-        """The files, as a run records them."""
-        return {"out": str(self.path) if self.path else None, "html": str(self.html) if self.html else None}
+    def texts(self) -> dict[str, str | bool | None]:
+        """The same, as a run records it."""
+        names = {"out": str(self.path) if self.path else None, "html": str(self.html) if self.html else None}
+        return {**names, "guard": self.guard}
 
     def write(self, table: pd.DataFrame) -> None:
         """Write the rows; raises `OutputError`."""
-        if self.path is None:
-            table.to_csv(sys.stdout, index=False)
-            return
-        try:
+        table = guarded(table) if self.guard else table
+        if self.path is not None:
             write_table(table, self.path)
-        except OSError as error:
-            raise OutputError(f"{self.path} cannot be written: {error.strerror or error}") from error
+        else:
+            text = table.to_csv(index=False)
+            sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
 
 
 class Kept(NamedTuple):
@@ -97,6 +100,7 @@ def _use_cache(folder: Path | None) -> None:
         enable_memory_cache=False,
         disk_cache_dir=str(folder) if folder else None,
         disk_size_limit_bytes=DISK_CACHE_BYTES,
+        restrict_pickle=True,
     )
 
 
@@ -106,11 +110,11 @@ def estimate(data: str, options: Options, as_json: bool) -> None:
     n_rows = len(read_table(options.remaining)) if options.remaining else options.rows
     found = synthesizer.estimate(n_rows, count_tokens)._asdict()
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        out_json(found)
         return
     for what, number in found.items():
-        sys.stdout.write(f"{what.replace('_', ' ')}: {number}\n")
-    sys.stdout.write("if every row is accepted; rejected rows come on top\n")
+        out(f"{what.replace('_', ' ')}: {number}")
+    out("if every row is accepted; rejected rows come on top")
 
 
 def generate(data: str, options: Options, output: Output, kept: Kept) -> int:
@@ -225,7 +229,7 @@ class _Sampling:
         self._output.write(self._table)
         summary = self._summary()
         if self._output.as_json:
-            sys.stdout.write(json.dumps(summary, indent=2) + "\n")
+            out_json(summary)
         else:
             summary_table(summary)
         if self._output.html is not None:

@@ -7,29 +7,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tagal_dspy.cli.terminal import say, terminal
 from tagal_dspy.modules import Progress
 
 SECONDS_BETWEEN_LINES = 5.0
-
-_console = Console(stderr=True, highlight=False)
-
-
-def say(text: str) -> None:
-    """A line for the person at the terminal, on standard error."""
-    _console.print(Text(text), soft_wrap=True)
 
 
 @contextmanager
 def progress_shown(n_rows: int, *, alone: bool) -> Iterator[Callable[[Progress], None]]:
     """Give a function to call with each progress; `alone` where nobody else writes to the terminal meanwhile."""
     started = time.monotonic()
-    if alone and _console.is_terminal:
-        with Live(Text(f"0/{n_rows} rows; waiting for the model"), console=_console, transient=True) as live:
+    if alone and terminal.is_terminal:
+        with Live(Text(f"0/{n_rows} rows; waiting for the model"), console=terminal, transient=True) as live:
             yield lambda progress: live.update(Text(_line(progress, started)))
         return
     said, complete = started, False
@@ -80,4 +73,4 @@ def summary_table(summary: dict[str, Any]) -> None:
     table.add_row("run", Text(summary["run"]))
     for label, share in summary.get("class_shares", {}).items():
         table.add_row(Text(f"class {label}"), f"{share['synthetic']:.1%} (real: {share['real']:.1%})")
-    _console.print(table)
+    terminal.print(table)

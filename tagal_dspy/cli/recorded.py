@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from tagal_dspy.cli.files import check_free
 from tagal_dspy.cli.generating import Kept, Output, default_cache, generate
 from tagal_dspy.cli.options import Options
-from tagal_dspy.datasets import write_table
+from tagal_dspy.cli.terminal import Terminal, out, out_json
+from tagal_dspy.datasets import guarded, write_table
 from tagal_dspy.errors import DataError, RunError, TagalError
 from tagal_dspy.runs import SUFFIX, RunRecord, load_run, remove_run, runs_dir
 
@@ -28,10 +27,10 @@ def list_runs(as_json: bool) -> None:
     paths = sorted(runs_dir().glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
     lines = [_line(path) for path in paths]
     if as_json:
-        _print_json(lines)
+        out_json(lines)
         return
     if not lines:
-        sys.stdout.write(f"no run is recorded in {runs_dir()}\n")
+        out(f"no run is recorded in {runs_dir()}")
         return
     table = Table(box=None, pad_edge=False)
     for name in SHOWN:
@@ -39,7 +38,7 @@ def list_runs(as_json: bool) -> None:
     for line in lines:
         rows = f"{line.get('rows', '')} of {line.get('wanted', '')}"
         table.add_row(*(str({**line, "rows": rows}.get(name, "")) for name in SHOWN))
-    Console(highlight=False, markup=False).print(table)
+    Terminal().print(table)
 
 
 def show_run(name: str, as_json: bool) -> None:
@@ -54,14 +53,15 @@ def show_run(name: str, as_json: bool) -> None:
         "fingerprint": record.facts.get("fingerprint"),
     }
     if as_json:
-        _print_json(facts)
+        out_json(facts)
         return
     for key, value in facts.items():
-        sys.stdout.write(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}\n")
+        out(f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
 
 
-def resume_run(name: str, budget: Mapping[str, float | None], out: Path | None, as_json: bool) -> int:
-    """Make a run again from its record; returns the exit code."""
+def resume_run(name: str, budget: Mapping[str, float | None], new: Path | None, force: bool, as_json: bool) -> int:
+    """Make a run again from its record, and replace the files that it wrote before; returns the exit code."""
+    check_free(new, force)
     path = _path(name)
     command = load_run(path).facts.get("command")
     if command is None:
@@ -69,17 +69,17 @@ def resume_run(name: str, budget: Mapping[str, float | None], out: Path | None, 
     limits = {what: limit for what, limit in budget.items() if limit is not None}
     options = Options.model_validate({**command["options"], "budget": limits})
     files = command["output"]
-    output = Output(out or _file(files["out"]), True, as_json, _file(files["html"]))
+    output = Output(new or _file(files["out"]), True, as_json, _file(files["html"]), files.get("guard", False))
     return generate(command["data"], options, output, Kept(path, default_cache()))
 
 
-def export_run(name: str, out: Path, force: bool) -> None:
+def export_run(name: str, path: Path, force: bool, guard: bool) -> None:
     """Write the rows that were accepted."""
-    check_free(out, force)
+    check_free(path, force)
     record = load_run(_path(name))
     if not record.rows:
         raise DataError(f"the run {name} has no accepted row yet")
-    write_table(record.table, out)
+    write_table(guarded(record.table) if guard else record.table, path)
 
 
 def remove(name: str) -> None:
@@ -117,7 +117,3 @@ def _facts(record: RunRecord) -> dict[str, Any]:
         "tokens": tokens,
         "began": f"{datetime.fromtimestamp(began):%Y-%m-%d %H:%M}" if began else "",
     }
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -107,10 +107,10 @@ def _shown(value: Any) -> str:
         return "{...}"
 
 
-LONGEST_BLANK = 2000
+LONGEST_BLANK = 1000
 """Characters of a row between its cells, or of a cell that is no such value."""
 
-LONGEST_NUMBER = 400
+LONGEST_NUMBER = 40
 
 _CLOSING_FENCE = re.compile("^[ \\t]*```", re.MULTILINE)
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)

@@ -56,8 +56,8 @@ class _Remote:
                 f"timeout={timeout}, num_retries={num_retries}, concurrency={concurrency}: "
                 "give more than 0 seconds, 0 or more retries and 1 or more calls at once"
             )
-        if api_base and "@" in api_base:
-            raise SettingsError("api_base holds a name or a password; leave it out, and give api_key where it is one")
+        if api_base and set("@?") & set(api_base):
+            raise SettingsError("api_base holds a name, a password or a query; leave it out, and give a key as api_key")
         self._state = {"model": model, "model_type": model_type}
         self._timeout, self._num_retries, self._api_key = timeout, num_retries, api_key
         self._describe()

@@ -10,6 +10,7 @@ import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from tagal_dspy.card import make_card
+from tagal_dspy.characters import visible
 from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.discrepancies import measure
 from tagal_dspy.modules.ledger import Role
@@ -155,7 +156,8 @@ class HumanCritic(Critic):
         measured = measured_text(discrepancies) or NOTHING_MEASURED
         plots = sketch(task, written.rows, written.slot)
         with self._one_at_a_time:
-            said = self._ask(f"\n{written.shown}\n{plots}\n\nMeasured:\n{measured}\n\nWhat should be different? ")
+            shown = f"\n{written.shown}\n{plots}\n\nMeasured:\n{measured}\n\nWhat should be different? "
+            said = self._ask(visible(shown))
         return _said(said.strip(), discrepancies)
 
     def __deepcopy__(self, memo: object) -> HumanCritic:

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Union
 
+from tagal_dspy.characters import visible
+
 if TYPE_CHECKING:
     from jinja2 import Template
 
@@ -74,7 +76,7 @@ def html(page: Page) -> str:
     >>> "<h1>A &amp; B</h1>" in text, "<script>" in text
     (True, False)
     """
-    return _template().render(page=page, kind=lambda part: type(part).__name__)
+    return visible(_template().render(page=page, kind=lambda part: type(part).__name__))
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from tagal_dspy.characters import visible
 from tagal_dspy.reports.page import Figure, Listing, Page, Part, Table
 
 _LATEX = {
@@ -36,7 +37,7 @@ def markdown(page: Page) -> str:
     parts = [f"# {_marked(page.title)}", *map(_marked, page.lead)]
     for section in page.sections:
         parts += [f"## {_marked(section.title)}", *(_as_markdown(part) for part in section.parts)]
-    return "\n\n".join(parts) + "\n"
+    return visible("\n\n".join(parts)) + "\n"
 
 
 def _as_markdown(part: Part) -> str:
@@ -56,7 +57,7 @@ def _marked(text: str) -> str:
 
 def latex(page: Page) -> str:
     """The tables of the page for LaTeX, without those behind charts; they need the package `booktabs`."""
-    return "\n".join(_as_latex(table) for table in _tables(page))
+    return visible("\n".join(_as_latex(table) for table in _tables(page)))
 
 
 def _tables(page: Page) -> Iterator[Table]:
