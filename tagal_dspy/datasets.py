@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import secrets
@@ -90,7 +91,15 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
         elif path.suffix.lower() == ".jsonl":
             frame.to_json(new, orient="records", lines=True, force_ascii=False)
         else:
-            frame.to_csv(new, index=False, sep="\t" if path.suffix.lower() == ".tsv" else ",")
+            text = csv_text(frame, "\t" if path.suffix.lower() == ".tsv" else ",")
+            new.write_text(text, encoding="utf-8", newline="")
+
+
+def csv_text(frame: pd.DataFrame, separator: str = ",") -> str:
+    """The table as CSV."""
+    text = frame.to_csv(index=False, sep=separator)
+    # pandas leaves a carriage return without quotes, and reads it as the end of a row.
+    return frame.to_csv(index=False, sep=separator, quoting=csv.QUOTE_NONNUMERIC) if "\r" in text else text
 
 
 def guarded(frame: pd.DataFrame) -> pd.DataFrame:

@@ -53,3 +53,13 @@ def test_killed_run_is_resumed_to_the_same_table(tmp_path: Path) -> None:
     command = [sys.executable, EXPERIMENTS / "kill.py", "--kills", "3", "--rows", "20", "--out", tmp_path / "kill.csv"]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     assert pd.read_csv(tmp_path / "kill.csv")["tables_are_equal"].all()
+
+
+def test_broken_answers_end_in_no_exception_and_in_no_invalid_row(tmp_path: Path) -> None:
+    out = tmp_path / "fuzz.csv"
+    command = [sys.executable, EXPERIMENTS / "fuzz.py", "--answers", "1500", "--tables", "hostile", "--out", out]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
+    total = pd.read_csv(out).iloc[-1]
+    assert total["answers"] == 1500
+    assert total["rows_accepted"] > 1000

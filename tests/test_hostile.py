@@ -76,7 +76,6 @@ def test_hostile_cells_come_back_out_of_prompts_and_answers(place: str, codec: C
         written,
         f"[[ ## rows ## ]]\n{written}\n[[ ## completed ## ]]\n",
         f'Sure, "5 pipes":\n[[ ## rows ## ]]\n{written}[[ ## completed ## ]]',
-        f'A 5" pipe:\n[[ ## rows ## ]]\n{written}[[ ## completed ## ]]',
     ):
         decoded = wire.decode(RowsChatAdapter().parse(GenerateRows, answer)["rows"].text)
         assert decoded == (tuple(rows), ())

@@ -21,7 +21,7 @@ from tagal_dspy.cli.files import check_free, write_text
 from tagal_dspy.cli.options import Options
 from tagal_dspy.cli.progress import progress_shown, summary_table
 from tagal_dspy.cli.terminal import out, out_json, say
-from tagal_dspy.datasets import guarded, load_dataset, read_table, write_table
+from tagal_dspy.datasets import csv_text, guarded, load_dataset, read_table, write_table
 from tagal_dspy.engines import Prices, cache_dir, count_tokens, is_local, pricing
 from tagal_dspy.errors import EngineError, OutputError, RunError, SettingsError, TagalError
 from tagal_dspy.few_shot import scarce_strata
@@ -67,7 +67,7 @@ class Output(NamedTuple):
         if self.path is not None:
             write_table(table, self.path)
         else:
-            text = table.to_csv(index=False)
+            text = csv_text(table)
             sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
 
 

@@ -20,6 +20,7 @@ from servers import chat_server, error
 from tagal_dspy import Ledger, RunStore, TableMetric, TagalSynthesizer, make_lm
 from tagal_dspy.characters import HIDDEN
 from tagal_dspy.datasets import guarded, replacing, write_table
+from tagal_dspy.engines.remote import AsyncRemoteEngine
 from tagal_dspy.errors import OutputError, SettingsError
 
 
@@ -140,7 +141,6 @@ def test_nothing_that_a_terminal_obeys_is_printed_of_a_table(tagal: Any, tmp_pat
         ["describe", *table, "--json"],
         ["describe", *table, "--suggest-rules"],
         ["preview", *table, "--lm", "openai/x"],
-        ["evaluate", "--real", path, "--synthetic", path, "--target", "buys"],
         ["describe", path, "--target", "a\x1b]0;x"],
         ["generate", *table, "--where", "city == '\x1b[2Jnope'", "--lm", "openai/x", "--rows", 3],
     ):
@@ -171,10 +171,11 @@ def test_key_is_in_nothing_that_is_shown_or_kept(
         program.generator.predict.lm = lm
         program.save(tmp_path / "program.json")
         program.save(tmp_path / "whole", save_program=True)
+        other = AsyncRemoteEngine("openai/x", api_key=KEY, api_base=address)
         things = [
             lm,
             lm.engine,
-            lm.async_engine,
+            other,
             program,
             made,
             made.task_,
@@ -183,7 +184,7 @@ def test_key_is_in_nothing_that_is_shown_or_kept(
             lm.history,
         ]
         shown += [text for thing in things for text in (repr(thing), str(thing))]
-        shown += [pickle.dumps(thing) for thing in (lm.engine, lm.async_engine, lm, program)]
+        shown += [pickle.dumps(thing) for thing in (lm.engine, other, lm, program)]
         shown += [json.dumps(lm.dump_state(), default=repr)]
     with chat_server(lambda body: error(401, f"the key {KEY} is wrong")) as address:
         refused = make_lm("openai/y", api_base=address, api_key=KEY, cache=False)

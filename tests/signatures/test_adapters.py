@@ -112,6 +112,7 @@ CHAT_ANSWERS = [
     "[[ ## rows ## ]]\na,b\n1,2",
     "a,b\n1,2",
     "a,b\n1,2\n[[ ## completed ## ]]",
+    'A 5" pipe:\n[[ ## rows ## ]]\na,b\n1,2\n[[ ## completed ## ]]',
 ]
 
 
