@@ -79,6 +79,7 @@ class RunStore:
         self.path = path
         self._using = threading.Lock()
         self._written = [0, 0, 0]
+        self._was_finished = False
         if not path.parent.is_dir():
             raise OutputError(f"{path} cannot be written: the folder {path.parent} does not exist")
         self._lock = FileLock(f"{path}.lock")
@@ -106,6 +107,7 @@ class RunStore:
             names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
             differs = "; ".join(f"{name} was {_short(before.get(name))}, now {_short(now.get(name))}" for name in names)
             raise RunError(f"the run {self.path} is of something else: {differs}; use a new file")
+        self._was_finished = self.fact("status") == "finished"
         self.note("status", "running")
 
     def note(self, name: str, value: Any) -> None:
@@ -118,9 +120,11 @@ class RunStore:
         return None if found is None else json.loads(found[0])
 
     def find(self, key: str) -> Recorded | None:
-        """The call of that key, if it is recorded."""
+        """The call of that key, if it is recorded; raises `RunError` where a finished run did without it."""
         asked = "SELECT answer, usage, cost, prompt FROM calls WHERE key = ?"
         found = self._do(lambda base: base.execute(asked, (key,)).fetchone())
+        if found is None and self._was_finished:
+            raise RunError(f"the run {self.path} is finished, but holds no call {key}; use a new file")
         return None if found is None else Recorded(json.loads(found[0]), json.loads(found[1]), found[2], found[3])
 
     def add(self, key: str, role: str, recorded: Recorded) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -23,12 +24,14 @@ class Asked:
         turns: role and text of each further message.
         fields: the output fields the last message asks for; empty where the prompt names none.
         extra: what the generator told the engine besides (`grammar`, `branches`); empty for most models.
+        seed: of the draw, for engines that take a grammar.
     """
 
     system: str
     turns: tuple[tuple[str, str], ...]
     fields: tuple[str, ...]
     extra: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
 
     @property
     def last(self) -> str:
@@ -84,8 +87,8 @@ class AsyncScriptedEngine:
         self._engine = engine
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
-        """See `ScriptedEngine.complete`."""
-        return self._engine.complete(request)
+        """See `ScriptedEngine.complete`; on a thread, so that answers may take their time."""
+        return await asyncio.to_thread(self._engine.complete, request)
 
     async def aclose(self) -> None:
         """Nothing to free."""
@@ -119,7 +122,7 @@ def _asked(request: lm15.Request) -> Asked:
     wanted = turns[-1][1].rpartition("Respond with")[2]
     fields = tuple(name for name in re.findall(r"\[\[ ## (\w+) ## \]\]", wanted) if name != "completed")
     extra = (request.config.extensions or {}).get("metadata", {}).get("tagal", {})
-    return Asked(system, turns, fields, dict(extra))
+    return Asked(system, turns, fields, dict(extra), request.config.seed)
 
 
 def _written(answer: Answer) -> str:

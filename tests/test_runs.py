@@ -84,10 +84,11 @@ def test_stopped_run_is_resumed_to_the_same_table_without_asking_twice(tmp_path:
     assert resumed.prediction_.usage == whole.prediction_.usage
 
 
-def test_finished_run_asks_nothing_again(tmp_path: Path) -> None:
-    made, _ = synthesizer()
+@pytest.mark.parametrize("rounds_ahead", [1, 16])
+def test_finished_run_asks_nothing_again(tmp_path: Path, rounds_ahead: int) -> None:
+    made, _ = synthesizer(rounds_ahead=rounds_ahead, rows_per_draw=5)
     table = sampled(tmp_path / "run.sqlite", made)
-    again, engine = synthesizer()
+    again, engine = synthesizer(rounds_ahead=rounds_ahead, rows_per_draw=5)
     assert sampled(tmp_path / "run.sqlite", again).equals(table)
     assert not engine.asked
 

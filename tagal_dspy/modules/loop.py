@@ -80,10 +80,10 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         """
         run = Run(self, task, n_rows, seed, on_progress, wanted, ledger)
         with run.stopped_by_budget():
-            run_steps(self.lead(run), run.ledger)
+            run_steps(self.lead(run), run.ledger.perform)
             run_rounds(run)
             while run.resumed():
-                run_steps(self.between(run), run.ledger)
+                run_steps(self.between(run), run.ledger.perform)
                 run_rounds(run)
         return run.finished(if_short)
 
@@ -100,10 +100,10 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         """See `forward`."""
         run = Run(self, task, n_rows, seed, on_progress, wanted, ledger)
         with run.stopped_by_budget():
-            await arun_steps(self.lead(run), run.ledger)
+            await arun_steps(self.lead(run), run.ledger.aperform)
             await arun_rounds(run)
             while run.resumed():
-                await arun_steps(self.between(run), run.ledger)
+                await arun_steps(self.between(run), run.ledger.aperform)
                 await arun_rounds(run)
         return run.finished(if_short)
 

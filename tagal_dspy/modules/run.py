@@ -160,10 +160,14 @@ class Run:
         return slots if by_slot else [ANY]
 
     @property
+    def is_complete(self) -> bool:
+        """See `Rounds.is_complete`: the last row is accepted."""
+        return self.acceptance.n_missing == 0
+
+    @property
     def wants_more(self) -> bool:
         """Whether rows are missing and draws are left."""
-        missing = self.acceptance.n_missing > 0
-        return missing and self.n_failed < self._patience and self._n_draws < self._max_draws
+        return not self.is_complete and self.n_failed < self._patience and self._n_draws < self._max_draws
 
     def start(self) -> Steps[Round] | None:
         """See `Rounds.start`."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
-import threading
-import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -67,62 +64,6 @@ def test_exactly_the_rows_asked_for_come_back(method: Method, preset: str) -> No
     prediction = run(make(method, preset), scripted_lm(shop_writer(), cache=False), n_rows=47)
     assert len(prediction.table) == 47
     assert list(prediction.table.dtypes) == list(shop_frame().dtypes)
-
-
-@EVERY_METHOD
-def test_asyncio_and_threads_give_the_same_table(method: Method) -> None:
-    loop, task = make(method), shop_task()
-    with dspy.context(lm=scripted_lm(lambda asked: _by_content(asked), cache=False)):
-        first = loop(task=task, n_rows=40, seed=3)
-        second = asyncio.run(loop.acall(task=task, n_rows=40, seed=3))
-    assert first.table.equals(second.table)
-
-
-@EVERY_METHOD
-def test_order_of_arrival_does_not_change_the_table(method: Method) -> None:
-    tables = []
-    for delays in (0, 1, 2):
-        rng, lock = random.Random(delays), threading.Lock()
-
-        def answer(asked: Asked, rng: random.Random = rng, lock: threading.Lock = lock) -> Answer:
-            with lock:
-                delay = rng.uniform(0, 0.02)
-            time.sleep(delay)
-            return _by_content(asked)
-
-        tables.append(run(make(method, draws="by-class"), scripted_lm(answer, cache=False), n_rows=40).table)
-    assert tables[0].equals(tables[1])
-    assert tables[0].equals(tables[2])
-
-
-@pytest.mark.parametrize("ahead", [2, 16])
-def test_what_is_steered_does_not_depend_on_the_order_of_arrival(ahead: int) -> None:
-    prompts = []
-    for delays in range(4):
-        rng, lock = random.Random(delays), threading.Lock()
-
-        def answer(asked: Asked, rng: random.Random = rng, lock: threading.Lock = lock) -> Answer:
-            with lock:
-                delay = rng.choice([0, 0, 0.03])
-            time.sleep(delay)
-            content = random.Random(repr((asked.turns, asked.extra)))
-            stuck = [f"{content.randint(18, 79)},{content.randint(120, 560) / 10},Mons,yes" for _ in range(6)]
-            return {"rows": "\n".join([*stuck, shop_rows(3, content)])}
-
-        settings = {"few_shots": "residual", "steering": "grammar", "rounds_ahead": ahead, "rows_per_draw": 5}
-        loop = make("synth-loop", critic="none", n_iter=1, shares="free", **settings)
-        lm = scripted_lm(answer, takes_grammar=True, cache=False)
-        run(loop, lm, n_rows=100)
-        prompts.append(sorted((asked.last, asked.extra["grammar"]) for asked in lm.engine.asked))
-    assert len({len(each) for each in prompts}) == 1
-    assert prompts[0] == prompts[1] == prompts[2] == prompts[3]
-
-
-def _by_content(asked: Asked) -> Answer:
-    """Rows that depend on what is asked alone."""
-    if "rows" not in asked.fields:
-        return other_roles(asked)
-    return {"rows": shop_rows(20, random.Random(repr(asked.turns)))}
 
 
 def test_another_seed_shows_other_few_shots() -> None:

@@ -1,0 +1,130 @@
+"""What large tables cost: time, processor time and peak memory, each in a process of its own.
+
+    python experiments/bench/scaling.py [--real 1000 10000 100000 1000000] [--generated 100 1000 10000 100000]
+
+Real rows: from a frame of 15 columns to the card and the first prompt; then the time of later draws (few-shots and
+prompt, no model). Generated rows: a run on a scripted model that answers at once, default settings of small models but
+for ten rows a draw. Processor time is what the work takes; the clock also counts what else the machine does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parents[1] / "results" / "scaling.md"
+N_DRAWS = 20
+MOST_SECONDS, MOST_GIB = 20.0, 2.0
+"""For a million real rows."""
+
+N_ROWS_GENERATED_FROM = 10_000
+"""Real rows."""
+
+
+def table(n_rows: int, seed: int = 0) -> Any:
+    """Numbers that depend on each other, categories few and many, a missing value now and then, a label."""
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    age = rng.integers(17, 90, n_rows)
+    wealth = rng.normal(0, 1, n_rows) + (age - 50) / 30
+    columns: dict[str, Any] = {"age": age, "wealth": wealth.round(3)}
+    columns |= {f"count {i}": rng.poisson(3 + 4 * i, n_rows) for i in range(3)}
+    columns |= {f"amount {i}": np.round(np.exp(wealth + rng.normal(3, 1, n_rows)), 2) for i in range(3)}
+    for i, n_levels in enumerate((2, 4, 7, 16, 40)):
+        places = np.minimum(rng.geometric(2 / (n_levels + 1), n_rows) - 1, n_levels - 1)
+        columns[f"kind {i}"] = np.array([f"level {level}" for level in range(n_levels)], dtype=object)[places]
+    columns["rate"] = pd.Series(rng.random(n_rows).round(4)).where(rng.random(n_rows) > 0.05)
+    columns["label"] = np.where(rng.random(n_rows) < 1 / (1 + np.exp(-wealth)), "yes", "no")
+    return pd.DataFrame(columns)
+
+
+def spent() -> tuple[float, float]:
+    """The clock, and the processor time of this process."""
+    return time.perf_counter(), time.process_time()
+
+
+def since(before: tuple[float, float]) -> list[float]:
+    return [now - then for now, then in zip(spent(), before, strict=True)]
+
+
+def peak_gib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def real_rows(n_rows: int) -> dict[str, Any]:
+    """Describe a table and write the first prompts; then draw few-shots and write prompts for later rounds."""
+    import dspy
+
+    from tagal_dspy import TagalSynthesizer
+    from tagal_dspy.card import make_card
+    from tagal_dspy.modules.run import Run
+    from tagal_dspy.testing import scripted_lm
+
+    lm = scripted_lm(lambda asked: "", style="continuation", takes_grammar=True, cache=False)
+    frame, before = table(n_rows), peak_gib()
+    start = spent()
+    synthesizer = TagalSynthesizer(lm).fit(frame, "label")
+    make_card(synthesizer.task_.schema)
+    described = since(start)
+    synthesizer.preview(10)
+    whole = since(start)
+    run = Run(synthesizer.program_, synthesizer.task_, 10 * N_DRAWS, 0)
+    draws = []
+    for slot in run.slots * (N_DRAWS // len(run.slots)):
+        start = spent()
+        call = next(synthesizer.program_.round(run, run.next_number(slot), slot, 10))
+        with dspy.context(lm=lm):
+            synthesizer.program_.generator.messages(**call.inputs)
+        draws.append(since(start))
+    return {
+        "described": described,
+        "first prompt": whole,
+        "draw": [statistics.median(each) for each in zip(*draws[1:], strict=True)],
+        "frame GiB": before,
+        "peak GiB": peak_gib(),
+    }
+
+
+def generated_rows(n_rows: int) -> dict[str, Any]:
+    """A whole run on a model that answers at once with rows near real ones."""
+    from tagal_dspy import TagalSynthesizer
+    from tagal_dspy.testing import Answer, Asked, scripted_lm
+
+    real = table(N_ROWS_GENERATED_FROM)
+    source = table(2 * n_rows, seed=1).astype({"rate": object})
+    texts = source.where(source.notna(), "").astype(str).agg(",".join, axis=1).to_numpy()
+    by_label = {label: iter(texts[source["label"] == label]) for label in ("yes", "no")}
+
+    def answer(asked: Asked) -> Answer:
+        label = "yes" if '"label" is "yes"' in asked.last else "no"
+        lines = [next(by_label[label]) for _ in range(10)]
+        return "\n".join(lines) + "\n"
+
+    lm = scripted_lm(answer, style="continuation", takes_grammar=True, cache=False)
+    synthesizer = TagalSynthesizer(lm, rows_per_draw=10).fit(real, "label")
+    before, start = peak_gib(), spent()
+    synthesizer.sample(n_rows)
+    took = since(start)
+    return {"run": took, "GiB before": before, "peak GiB": peak_gib(), "draws": synthesizer.prediction_.n_draws}
+
+
+def measured(what: str, n_rows: int) -> dict[str, Any]:
+    """The same in a process of its own."""
+    command = [sys.executable, __file__, what, str(n_rows)]
+    found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps({"real": real_rows, "generated": generated_rows}[sys.argv[1]](int(sys.argv[2]))))
