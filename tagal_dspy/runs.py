@@ -81,14 +81,14 @@ class RunStore:
         self._written = [0, 0, 0]
         self._was_finished = False
         if not path.parent.is_dir():
-            raise OutputError(f"{path} cannot be written: the folder {path.parent} does not exist")
+            raise OutputError(f"{run_name(path)} cannot be written: the folder {path.parent} does not exist")
         self._lock = FileLock(f"{path}.lock")
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise RunError(f"another process is writing to the run {path}; wait for it, or end it") from None
+            raise RunError(f"another process is writing to the run {run_name(path)}; wait for it, or end it") from None
         except OSError as error:
-            raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+            raise OutputError(f"{run_name(path)} cannot be written: {error.strerror or error}") from error
         try:
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._do(lambda database: database.executescript(_TABLES))
@@ -106,7 +106,7 @@ class RunStore:
         elif before != now:
             names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
             differs = "; ".join(f"{name} was {_short(before.get(name))}, now {_short(now.get(name))}" for name in names)
-            raise RunError(f"the run {self.path} is of something else: {differs}; use a new file")
+            raise RunError(f"the run {run_name(self.path)} is of something else: {differs}; use a new file")
         self._was_finished = self.fact("status") == "finished"
         self.note("status", "running")
 
@@ -124,7 +124,7 @@ class RunStore:
         asked = "SELECT answer, usage, cost, prompt FROM calls WHERE key = ?"
         found = self._do(lambda base: base.execute(asked, (key,)).fetchone())
         if found is None and self._was_finished:
-            raise RunError(f"the run {self.path} is finished, but holds no call {key}; use a new file")
+            raise RunError(f"the run {run_name(self.path)} is finished, but holds no call {key}; use a new file")
         return None if found is None else Recorded(json.loads(found[0]), json.loads(found[1]), found[2], found[3])
 
     def add(self, key: str, role: str, recorded: Recorded) -> None:
@@ -196,10 +196,15 @@ def runs_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "tagal_dspy" / "runs"
 
 
+def run_name(path: Path) -> str:
+    """What a run is called: its name where runs are recorded unless told otherwise, or else its file."""
+    return path.stem if path.parent == runs_dir() else str(path)
+
+
 def remove_run(path: Path) -> None:
     """Delete a run; raises `DataError` where there is none and `RunError` where it is being written to."""
     if not path.is_file():
-        raise DataError(f"there is no run {path}")
+        raise DataError(f"there is no run {run_name(path)}")
     RunStore(path).remove()
 
 
@@ -238,7 +243,7 @@ class RunRecord(NamedTuple):
 def load_run(path: Path) -> RunRecord:
     """Read a recorded run, also while it is going on; raises `DataError` where the file is none."""
     if not path.is_file():
-        raise DataError(f"there is no run {path}")
+        raise DataError(f"there is no run {run_name(path)}")
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             facts = {name: json.loads(value) for name, value in database.execute("SELECT name, value FROM facts")}
@@ -248,7 +253,7 @@ def load_run(path: Path) -> RunRecord:
             turns = tuple(dict(zip(names, each, strict=True)) for each in _all(database, "turns", ", ".join(names)))
             spent = database.execute("SELECT usage, cost FROM calls").fetchall()
     except sqlite3.Error as error:
-        raise DataError(f"{path} is no recorded run: {error}") from error
+        raise DataError(f"{run_name(path)} is no recorded run: {error}") from error
     usage = total_usage([json.loads(used) for used, _ in spent])
     costs = [cost for _, cost in spent]
     return RunRecord(facts, rows, rejects, turns, usage, None if None in costs else sum(costs), len(spent))
@@ -284,5 +289,7 @@ def _short(value: Any) -> str:
 
 def _unusable(path: Path, error: sqlite3.Error) -> RunError | OutputError:
     if isinstance(error, sqlite3.OperationalError):
-        return OutputError(f"the run {path} cannot be written: {error}; what it holds is intact, and it can be resumed")
-    return RunError(f"{path} is no recorded run: {error}")
+        return OutputError(
+            f"the run {run_name(path)} cannot be written: {error}; what it holds is intact, and it can be resumed"
+        )
+    return RunError(f"{run_name(path)} is no recorded run: {error}")

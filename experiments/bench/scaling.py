@@ -9,10 +9,7 @@ for ten rows a draw. Processor time is what the work takes; the clock also count
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import random
 import resource
 import statistics
 import subprocess

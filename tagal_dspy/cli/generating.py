@@ -27,7 +27,7 @@ from tagal_dspy.errors import EngineError, OutputError, RunError, SettingsError,
 from tagal_dspy.few_shot import scarce_strata
 from tagal_dspy.modules import Ledger, Progress
 from tagal_dspy.reports import html, run_page
-from tagal_dspy.runs import SUFFIX, RunStore, runs_dir
+from tagal_dspy.runs import SUFFIX, RunStore, run_name, runs_dir
 from tagal_dspy.synthesizer import TagalSynthesizer
 
 DISK_CACHE_BYTES = 2 << 30
@@ -126,7 +126,10 @@ def generate(data: str, options: Options, output: Output, kept: Kept) -> int:
         say(f"note: {label!r} has {n_there} training rows; all of them are few-shots")
     _use_cache(kept.cache)
     with RunStore(kept.run_file(name)) as store:
-        store.note("command", {"data": data, "options": options.model_dump(mode="json"), "output": output.texts})
+        command = {"data": data, "options": options.model_dump(mode="json"), "output": output.texts}
+        store.note(
+            "command", {**command, "folder": str(Path.cwd()), "cache": kept.cache and str(kept.cache.absolute())}
+        )
         return _Sampling(synthesizer, options, output, partial, store).run()
 
 
@@ -188,7 +191,7 @@ class _Sampling:
         elif not isinstance(problem, RunError):
             with suppress(OutputError):  # a full disk, maybe
                 self._store.note("status", "stopped")
-            say(f"go on with: tagal runs resume {self._store.path}")
+            say(f"go on with: tagal runs resume {run_name(self._store.path)}")
         if isinstance(problem, KeyboardInterrupt):
             say("interrupted")
             return 130
@@ -251,7 +254,7 @@ class _Sampling:
             "curve": [round(score, 4) for score in prediction.curve],
             "usage": prediction.usage,
             "cost": self._ledger.cost,
-            "run": str(self._store.path),
+            "run": run_name(self._store.path),
         }
         if task.schema.classes and task.schema.target:
             shares = [

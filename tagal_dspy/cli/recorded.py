@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,12 +13,16 @@ from typing import Any
 from rich.table import Table
 
 from tagal_dspy.cli.files import check_free
-from tagal_dspy.cli.generating import Kept, Output, default_cache, generate
+from tagal_dspy.cli.generating import Kept, Output, generate
 from tagal_dspy.cli.options import Options
 from tagal_dspy.cli.terminal import Terminal, out, out_json
 from tagal_dspy.datasets import guarded, write_table
 from tagal_dspy.errors import DataError, RunError, TagalError
 from tagal_dspy.runs import SUFFIX, RunRecord, load_run, remove_run, runs_dir
+
+LOCAL = "local:"
+NAMES_OF_FILES = ("lm", "critic_lm", "summary_lm", "examples", "remaining")
+"""Options that may name files."""
 
 SHOWN = ("name", "status", "rows", "calls", "tokens", "began")
 
@@ -30,7 +35,7 @@ def list_runs(as_json: bool) -> None:
         out_json(lines)
         return
     if not lines:
-        out(f"no run is recorded in {runs_dir()}")
+        out("no run is recorded")
         return
     table = Table(box=None, pad_edge=False)
     for name in SHOWN:
@@ -66,11 +71,15 @@ def resume_run(name: str, budget: Mapping[str, float | None], new: Path | None, 
     command = load_run(path).facts.get("command")
     if command is None:
         raise RunError(f"the run {path} was made in Python; go on with it there, with the same arguments")
+    folder, asked = Path(command["folder"]), command["options"]
+    files = {what: _found(folder, asked[what]) for what in NAMES_OF_FILES if asked[what]}
     limits = {what: limit for what, limit in budget.items() if limit is not None}
-    options = Options.model_validate({**command["options"], "budget": limits})
-    files = command["output"]
-    output = Output(new or _file(files["out"]), True, as_json, _file(files["html"]), files.get("guard", False))
-    return generate(command["data"], options, output, Kept(path, default_cache()))
+    options = Options.model_validate({**asked, **files, "budget": limits})
+    old = command["output"]
+    to, html = (_seen(folder / file) if file else None for file in (old["out"], old["html"]))
+    output = Output(new or to, True, as_json, html, old.get("guard", False))
+    kept = Kept(path, Path(command["cache"]) if command["cache"] else None)
+    return generate(_found(folder, command["data"]), options, output, kept)
 
 
 def export_run(name: str, path: Path, force: bool, guard: bool) -> None:
@@ -92,8 +101,16 @@ def _path(name: str) -> Path:
     return known if known.is_file() else Path(name)
 
 
-def _file(name: str | None) -> Path | None:
-    return None if name is None else Path(name)
+def _found(folder: Path, text: str) -> str:
+    """What a command that was given in a folder named, as it is named here: the path of a file, all else as it was."""
+    kind = LOCAL if text.startswith(LOCAL) else ""
+    path = folder / text.removeprefix(kind)
+    return f"{kind}{_seen(path)}" if path.is_file() else text
+
+
+def _seen(path: Path) -> Path:
+    """A path as it is seen from here: nothing absolute is printed that was not asked for."""
+    return Path(os.path.relpath(path))
 
 
 def _line(path: Path) -> dict[str, Any]:

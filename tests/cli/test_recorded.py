@@ -62,6 +62,44 @@ def test_run_that_used_up_its_budget_is_resumed_by_name_and_pays_nothing_twice(
     assert len(ASKED) > n_asked
 
 
+def test_run_is_resumed_from_another_folder_as_it_was_asked_for_and_prints_no_folder(
+    tagal: Any, shop_csv: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    pd.read_csv(shop_csv).head(2).to_csv("written.csv", index=False)
+    model = ("--lm", "openai/fake", "--api-base", server, "--cache-dir", "answers")
+    files = (
+        "--rows",
+        8,
+        "--examples",
+        "written.csv",
+        "--out",
+        "new.csv",
+        "--html",
+        "page.html",
+        "--cache-dir",
+        "answers",
+    )
+    stopped = tagal("generate", shop_csv.name, *model, *asked, *files, "--max-calls", 1)
+    assert "the budget of 1 calls is used up" in stopped.err
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    [line] = json.loads(tagal("runs", "list", "--json").out)
+    resumed = tagal("runs", "resume", line["name"], "--json")
+    assert json.loads(resumed.out)["out"] == str(Path("..", "new.csv"))
+    assert (len(pd.read_csv(tmp_path / "new.csv")), (tmp_path / "page.html").exists()) == (8, True)
+    assert str(tmp_path) not in stopped.err + stopped.out + resumed.err + resumed.out
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert not (tmp_path / "cache" / "tagal_dspy" / "answers").exists()
+
+
+def test_run_that_used_no_cache_is_resumed_without_one(generate: Any, tagal: Any, tmp_path: Path) -> None:
+    generate("--max-calls", 1)
+    [line] = json.loads(tagal("runs", "list", "--json").out)
+    assert tagal("runs", "resume", line["name"]).code == 0
+    assert not (tmp_path / "cache").exists()
+
+
 def test_run_that_used_up_its_money_is_ended(generate: Any, tagal: Any) -> None:
     # The server counts 10 prompt tokens and 5 completion tokens a call: 20 dollars.
     stopped = generate("--price", 1_000_000, 2_000_000, "--max-cost", 15, "--concurrency", 1)
