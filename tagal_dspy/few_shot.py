@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from tagal_dspy.conditions import ANY, Slot
+from tagal_dspy.conditions import ANY, Condition, Slot
+from tagal_dspy.profile import by_text
 from tagal_dspy.schema import CategoricalColumn, DatetimeColumn, NumericalColumn, Row
 from tagal_dspy.settings import SamplerName
-from tagal_dspy.task import TableTask, strata
+from tagal_dspy.task import TableTask
+
+MANY = 100_000
+"""Rows from which on a draw of some of them does not shuffle them all."""
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -52,7 +57,7 @@ class FewShotSampler(ABC):
 
     def groups(self, task: TableTask, n_shots: int, slot: Slot) -> tuple[list[Positions], int]:
         """The places of the rows to draw from, group by group, and how many rows of each."""
-        of_class = strata(task)
+        of_class = task.strata
         labels = list(of_class) if slot.label is None else [slot.label] if slot.label in of_class else []
         return [of_class[label] for label in labels], n_shots
 
@@ -68,8 +73,27 @@ def _fitting(task: TableTask, groups: Sequence[Positions], slot: Slot) -> list[P
     condition = slot.condition
     if condition is None:
         return list(groups)
-    fit = [np.array([place for place in places if condition.holds(task.train_rows[place])]) for places in groups]
+    holds = _held(task, condition)
+    fit = [places[holds[places]] for places in groups]
     return [places for places in fit if len(places)] or list(groups)
+
+
+def _held(task: TableTask, condition: Condition) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which training rows meet a condition; found out once."""
+    known = _conditions.setdefault(task, {})
+    if condition not in known:
+        known[condition] = np.array([condition.holds(row) for row in task.train_rows])
+    return known[condition]
+
+
+_conditions: WeakKeyDictionary[TableTask, dict[Condition, np.ndarray[Any, np.dtype[np.bool_]]]] = WeakKeyDictionary()
+
+
+def _some(places: Positions, n: int, rng: np.random.Generator) -> Positions:
+    """So many of the places in random order; of very many, at a cost that does not grow with them."""
+    if len(places) <= MANY:
+        return rng.permutation(places)[:n]
+    return places[rng.choice(len(places), n, replace=False)]
 
 
 class StratifiedSampler(FewShotSampler):
@@ -79,7 +103,7 @@ class StratifiedSampler(FewShotSampler):
         self, task: TableTask, places: Positions, n_shots: int, rng: np.random.Generator, accepted: Sequence[Row]
     ) -> Positions:
         """Random rows."""
-        return rng.permutation(places)[:n_shots]
+        return _some(places, n_shots, rng)
 
 
 class UniformSampler(StratifiedSampler):
@@ -89,7 +113,7 @@ class UniformSampler(StratifiedSampler):
         """All rows as one group; with a class, its rows."""
         if slot.label is not None:
             return super().groups(task, n_shots, slot)
-        return [np.arange(len(task.train_rows))], n_shots * len(strata(task))
+        return [np.arange(len(task.train))], n_shots * len(task.strata)
 
 
 class NeighbourSampler(FewShotSampler):
@@ -107,7 +131,7 @@ class NeighbourSampler(FewShotSampler):
     ) -> Positions:
         """The neighbours of an anchor."""
         # A bounded pool keeps a draw from a million rows as fast as one from a thousand.
-        pool = rng.permutation(places)[:MAX_POOL]
+        pool = _some(places, MAX_POOL, rng)
         anchor = self.anchor(task, pool, accepted)
         near = np.argsort(encoding_of(task).distances(pool, pool[anchor]), kind="stable")[:n_shots]
         return rng.permutation(pool[near])
@@ -140,7 +164,7 @@ class CoresetSampler(FewShotSampler):
         self, task: TableTask, places: Positions, n_shots: int, rng: np.random.Generator, accepted: Sequence[Row]
     ) -> Positions:
         """A random row, then the farthest ones."""
-        pool, encoding = rng.permutation(places)[:MAX_POOL], encoding_of(task)
+        pool, encoding = _some(places, MAX_POOL, rng), encoding_of(task)
         chosen = [0]
         nearest = encoding.distances(pool, pool[0])
         while len(chosen) < min(n_shots, len(pool)):
@@ -173,7 +197,7 @@ class _Encoding:
         kinds = list(enumerate(task.schema.modelled))
         self._numbers = {i: each for i, each in kinds if isinstance(each, (NumericalColumn, DatetimeColumn))}
         self._others = [i for i, each in kinds if isinstance(each, CategoricalColumn)]
-        self._sorted = [np.sort(_floats(column, columns[i])) for i, column in self._numbers.items()]
+        self._sorted = [np.sort(by_text(column.number, columns[i])) for i, column in self._numbers.items()]
         self._codes = [{text: code for code, text in enumerate(dict.fromkeys(columns[i]))} for i in self._others]
         self._ranks, self._levels = self._encoded(columns)
 
@@ -181,11 +205,13 @@ class _Encoding:
         n_rows = len(columns[0])
         ranks, levels = np.zeros((n_rows, len(self._numbers))), np.zeros((n_rows, len(self._others)), dtype=np.int64)
         for at, ((place, column), values) in enumerate(zip(self._numbers.items(), self._sorted, strict=True)):
-            numbers = _floats(column, columns[place])
-            rank = np.searchsorted(values, numbers) + np.searchsorted(values, numbers, side="right")
-            ranks[:, at] = np.where(np.isnan(numbers), 0.5, rank / 2 / len(values))
+            numbers = by_text(column.number, columns[place])
+            # Distinct numbers are few, and in order: looking them up is quick.
+            distinct, inverse = np.unique(numbers, return_inverse=True)
+            rank = np.searchsorted(values, distinct) + np.searchsorted(values, distinct, side="right")
+            ranks[:, at] = np.where(np.isnan(distinct), 0.5, rank / 2 / len(values))[inverse]
         for at, (place, codes) in enumerate(zip(self._others, self._codes, strict=True)):
-            levels[:, at] = [codes.get(text, -1) for text in columns[place]]
+            levels[:, at] = by_text(partial(_code, codes), columns[place], codes.get(None, -1))
         return ranks, levels
 
     def distances(self, pool: Positions, place: int) -> np.ndarray:
@@ -202,6 +228,10 @@ class _Encoding:
         return np.asarray(np.abs(self._ranks[pool] - ranks).sum(1) + 0.5 * differs)
 
 
+def _code(codes: dict[str | None, int], text: str) -> int:
+    return codes.get(text, -1)
+
+
 _encodings: WeakKeyDictionary[TableTask, _Encoding] = WeakKeyDictionary()
 
 
@@ -212,10 +242,6 @@ def encoding_of(task: TableTask) -> _Encoding:
     return _encodings[task]
 
 
-def _floats(column: NumericalColumn | DatetimeColumn, texts: Sequence[str | None]) -> np.ndarray:
-    return np.array([np.nan if text is None else column.number(text) for text in texts])
-
-
 def scarce_strata(task: TableTask, n_shots: int) -> dict[str, int]:
     """Classes (or bins) with fewer training rows than few-shots are wanted, and how many they have."""
-    return {name: len(positions) for name, positions in strata(task).items() if len(positions) < n_shots}
+    return {name: len(positions) for name, positions in task.strata.items() if len(positions) < n_shots}

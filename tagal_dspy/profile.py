@@ -7,7 +7,7 @@ missing value is a level.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -44,8 +44,7 @@ class Levels(NamedTuple):
         """What the bins are of, NaN for missing values; nothing where there are none."""
         if isinstance(self.column, CategoricalColumn):
             return np.empty(0)
-        number = self.column.number
-        return np.array([np.nan if text is None else number(text) for text in texts])
+        return np.asarray(by_text(self.column.number, texts), dtype=float)
 
     def limit(self, cut: int) -> str:
         """The bound between two bins, as it is written; empty where there are none."""
@@ -57,9 +56,15 @@ class Levels(NamedTuple):
         """The level of each cell."""
         if self.cuts is None:
             other = self.n_levels - 1
-            return np.array([0 if text is None else self.codes.get(text, other) for text in texts], dtype=np.int64)
+            return np.asarray(by_text(lambda text: self.codes.get(text, other), texts, 0), dtype=np.int64)
         numbers = self.numbers(texts)
         return np.where(np.isnan(numbers), 0, 1 + np.searchsorted(self.cuts, numbers, side="left"))
+
+
+def by_text(value: Callable[[str], float], texts: Sequence[str | None], missing: float = np.nan) -> Any:
+    """An array with the value of each text; of equal texts it is found out once."""
+    values = {text: missing if text is None else value(text) for text in set(texts)}
+    return np.array([values[text] for text in texts])
 
 
 class Profile:
@@ -88,7 +93,8 @@ class Profile:
     def _levels(self, place: int) -> Levels:
         column = self.schema.modelled[place]
         if not isinstance(column, CategoricalColumn):
-            numbers = np.array([column.number(text) for text in self.columns[place] if text is not None])
+            numbers = by_text(column.number, self.columns[place])
+            numbers = numbers[~np.isnan(numbers)]
             cuts = np.unique(np.quantile(numbers, [0.25, 0.5, 0.75], method="lower")) if len(numbers) else np.empty(0)
             cuts = cuts[cuts < numbers.max()] if len(numbers) else cuts
             return Levels(column, cuts, {}, len(cuts) + 2)

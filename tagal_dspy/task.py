@@ -120,6 +120,20 @@ class TableTask:
         """The training rows as canonical text."""
         return self.schema.to_rows(self.train)
 
+    @cached_property
+    def strata(self) -> dict[str, np.ndarray]:
+        """Positions of the training rows of each class or quantile bin, in the classes' order."""
+        schema = self.schema
+        if schema.target is None:
+            return {"all": np.arange(len(self.train))}
+        if schema.classes:
+            place = schema.names.index(schema.target)
+            labels = np.array([row[place] for row in self.train_rows], dtype=object)
+            return {label: np.flatnonzero(labels == label) for label in schema.classes if (labels == label).any()}
+        values = pd.to_numeric(self.train[schema.target])
+        bins = pd.qcut(values, N_BINS, labels=False, duplicates="drop").to_numpy()
+        return {f"bin {number}": np.flatnonzero(bins == number) for number in np.unique(bins)}
+
     def mapped(self, schema: TableSchema, change: Callable[[pd.DataFrame], pd.DataFrame]) -> TableTask:
         """A task of the same rows in the same splits, written otherwise: `change` makes frames that suit `schema`."""
         other = TableTask.__new__(TableTask)
@@ -175,17 +189,3 @@ def stratified(frame: pd.DataFrame, schema: TableSchema, share: float, seed: int
         n_held = min(round(share * len(positions)), len(positions) - 1)
         held_out.iloc[rng.permutation(positions)[:n_held]] = True
     return held_out
-
-
-def strata(task: TableTask) -> dict[str, np.ndarray]:
-    """Positions of the training rows of each class or quantile bin, in the classes' order."""
-    schema = task.schema
-    if schema.target is None:
-        return {"all": np.arange(len(task.train))}
-    if schema.classes:
-        place = schema.names.index(schema.target)
-        labels = np.array([row[place] for row in task.train_rows], dtype=object)
-        return {label: np.flatnonzero(labels == label) for label in schema.classes if (labels == label).any()}
-    values = pd.to_numeric(task.train[schema.target])
-    bins = pd.qcut(values, N_BINS, labels=False, duplicates="drop").to_numpy()
-    return {f"bin {number}": np.flatnonzero(bins == number) for number in np.unique(bins)}

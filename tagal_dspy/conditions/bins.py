@@ -7,7 +7,7 @@ from itertools import pairwise
 from tagal_dspy.conditions.condition import Condition
 from tagal_dspy.conditions.slots import Slot
 from tagal_dspy.schema import NumericalColumn
-from tagal_dspy.task import TableTask, strata
+from tagal_dspy.task import TableTask
 
 
 def target_slots(task: TableTask) -> list[Slot]:
@@ -24,7 +24,7 @@ def target_slots(task: TableTask) -> list[Slot]:
     if not isinstance(column, NumericalColumn):
         return []
     name = "`" + column.name.replace("`", "``") + "`"
-    tops = [float(task.train[column.name].iloc[places].max()) for places in strata(task).values()]
+    tops = [float(task.train[column.name].iloc[places].max()) for places in task.strata.values()]
     bounds = [None, *map(column.text, tops[:-1]), None]
     texts = [
         " and ".join([f"{name} > {low}"] * (low is not None) + [f"{name} <= {high}"] * (high is not None))

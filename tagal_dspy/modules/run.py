@@ -111,8 +111,11 @@ class Run:
         ranged = any(slot.condition for slot in slots)
         if self.settings.shares == "free" or not slots or (ranged and (condition or self.settings.draws == "joint")):
             return None
-        rows = [row for row in self.task.train_rows if condition is None or condition.holds(row)]
-        counts = [sum(slot.takes(row, self.task.schema) for row in rows) for slot in slots]
+        if condition is None and not ranged:
+            counts = [len(self.task.strata.get(str(slot), ())) for slot in slots]
+        else:
+            rows = [row for row in self.task.train_rows if condition is None or condition.holds(row)]
+            counts = [sum(slot.takes(row, self.task.schema) for row in rows) for slot in slots]
         return apportion(self.n_rows, dict(zip(slots, counts, strict=True)))
 
     def rollout_id(self, *names: int | str) -> int:

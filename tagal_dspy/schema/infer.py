@@ -69,7 +69,9 @@ def table_problems(frame: pd.DataFrame, target: str | None, overrides: SchemaOve
     if broken:
         return [f"column {name!r} holds halves of surrogate pairs, which are no Unicode text" for name in broken]
     objects = [name for name in names if frame[name].dtype == object]
-    nested = [name for name in objects if frame[name].map(lambda value: isinstance(value, (list, dict, set))).any()]
+    nested = [
+        name for name in objects if any(issubclass(kind, (list, dict, set)) for kind in set(map(type, frame[name])))
+    ]
     if nested:
         return [f"column {name!r} holds lists or objects; make columns of what is in them" for name in nested]
     found += [f"column {name!r} has no value at all" for name in frame.columns if frame[name].isna().all()]

@@ -69,18 +69,8 @@ def test_run_is_resumed_from_another_folder_as_it_was_asked_for_and_prints_no_fo
     monkeypatch.chdir(tmp_path)
     pd.read_csv(shop_csv).head(2).to_csv("written.csv", index=False)
     model = ("--lm", "openai/fake", "--api-base", server, "--cache-dir", "answers")
-    files = (
-        "--rows",
-        8,
-        "--examples",
-        "written.csv",
-        "--out",
-        "new.csv",
-        "--html",
-        "page.html",
-        "--cache-dir",
-        "answers",
-    )
+    asked = ("--critic", "none", "--iterations", 1, "--target", "buys", "--rows", 8, "--examples", "written.csv")
+    files = ("--out", "new.csv", "--html", "page.html")
     stopped = tagal("generate", shop_csv.name, *model, *asked, *files, "--max-calls", 1)
     assert "the budget of 1 calls is used up" in stopped.err
     monkeypatch.chdir(tmp_path / "elsewhere")

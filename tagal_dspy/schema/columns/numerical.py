@@ -34,7 +34,7 @@ class NumericalColumn(BaseColumn):
         '39'
         """
         written = f"{value:.{self.decimals}f}"
-        return written.lstrip("-") if not float(written) else written
+        return written.lstrip("-") if written.startswith("-") and not float(written) else written
 
     @cached_property
     def _written_range(self) -> tuple[float, float]:
