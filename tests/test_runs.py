@@ -197,5 +197,25 @@ def test_call_that_cannot_be_recorded_ends_clearly_and_the_record_stays_whole(tm
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def test_run_on_a_full_disk_ends_clearly_and_goes_on_to_the_same_table_once_there_is_room(tmp_path: Path) -> None:
+    settings = {"rounds_ahead": 4, "critic": "none", "n_iter": 1, "rows_per_draw": 5}
+    whole, engine = synthesizer(**settings)
+    expected, n_calls = sampled(tmp_path / "whole.sqlite", whole, 150), len(engine.asked)
+    write = shop_writer()
+    with RunStore(tmp_path / "run.sqlite") as store:
+
+        def answer(asked: Asked) -> Answer:
+            if len(engine.asked) > n_calls // 2:
+                store._do(lambda database: database.execute("PRAGMA max_page_count = 1"))  # no page more than there are
+            return write(asked)
+
+        full, engine = synthesizer(write=answer, **settings)
+        with pytest.raises(OutputError, match="can be resumed"):
+            full.sample(150, ledger=Ledger(store))
+    n_asked, (resumed, engine) = len(engine.asked), synthesizer(write=write, **settings)
+    assert sampled(tmp_path / "run.sqlite", resumed, 150).equals(expected)
+    assert n_asked + len(engine.asked) <= n_calls + 2 * 4  # those under way when there was no room, or no need
+
+
 def test_usages_add_up_by_model() -> None:
     assert total_usage([{"a": {"calls": 1}}, {}, {"a": {"calls": 2}}]) == {"a": {"calls": 3}}

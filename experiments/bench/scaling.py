@@ -9,7 +9,9 @@ for ten rows a draw. Processor time is what the work takes; the clock also count
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -123,5 +125,48 @@ def measured(what: str, n_rows: int) -> dict[str, Any]:
     return found
 
 
+def main(real: list[int], generated: list[int], out: Path) -> int:
+    lines = ["# What large tables cost", "", "Printed by `python experiments/bench/scaling.py`; seconds are of the"]
+    lines += ["processor, those of the clock in brackets.", ""]
+    lines += [f"{os.cpu_count()} cores, load average before: {os.getloadavg()[0]:.1f}.", ""]
+    lines += [
+        "| real rows | card | first prompt | for a row | a later draw | peak memory |",
+        "|---|---|---|---|---|---|",
+    ]
+    of_real = {n_rows: measured("real", n_rows) for n_rows in real}
+    for n_rows, found in of_real.items():
+        described, whole, draw = (
+            f"{found[what][1]:.3g} s ({found[what][0]:.3g})" for what in ("described", "first prompt", "draw")
+        )
+        per_row = f"{found['first prompt'][1] / n_rows * 1e6:.1f} us"
+        lines.append(f"| {n_rows:,} | {described} | {whole} | {per_row} | {draw} | {found['peak GiB']:.2f} GiB |")
+    largest, smallest = of_real[max(real)], of_real[min(real)]
+    draws = largest["draw"][1] / smallest["draw"][1]
+    held = {
+        f"{max(real):,} real rows take at most {MOST_SECONDS} s": largest["first prompt"][1] <= MOST_SECONDS,
+        f"they take at most {MOST_GIB} GiB": largest["peak GiB"] <= MOST_GIB,
+        f"a later draw takes as long from {max(real):,} rows as from {min(real):,} ({draws:.2f} times)": draws <= 2,
+    }
+    lines += ["", "| generated rows | seconds | for a row | memory for a row | draws |", "|---|---|---|---|---|"]
+    for n_rows in generated:
+        found = measured("generated", n_rows)
+        memory = (found["peak GiB"] - found["GiB before"]) * 2**20 / n_rows
+        clock, processor = found["run"]
+        took = f"{processor:.3g} s ({clock:.3g}) | {processor / n_rows * 1e3:.1f} ms"
+        lines.append(f"| {n_rows:,} | {took} | {memory:.1f} KiB | {found['draws']} |")
+    lines += ["", *(f"{'Holds' if value else 'Is broken'}: {what}.  " for what, value in held.items())]
+    print("\n".join(lines))
+    out.write_text("\n".join(lines) + "\n")
+    return 0 if all(held.values()) else 1
+
+
 if __name__ == "__main__":
-    print(json.dumps({"real": real_rows, "generated": generated_rows}[sys.argv[1]](int(sys.argv[2]))))
+    if sys.argv[1:2] in (["real"], ["generated"]):
+        print(json.dumps({"real": real_rows, "generated": generated_rows}[sys.argv[1]](int(sys.argv[2]))))
+        sys.exit()
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--real", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--generated", type=int, nargs="+", default=[100, 1000, 10_000, 100_000])
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    sys.exit(main(given.real, given.generated, given.out))
