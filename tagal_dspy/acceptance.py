@@ -103,6 +103,7 @@ class Acceptance:
         self.by_slot: dict[Slot, list[Row]] = {slot: [] for slot in self._missing}
         self.rows: list[Row] = []
         self.rejects: list[Reject] = []
+        self._counts: Counter[RejectReason] = Counter()
 
     def offer(self, rows: Iterable[Row]) -> list[Row]:
         """Take what is acceptable of some fitting rows, in order; the rest goes to `rejects`.
@@ -142,7 +143,8 @@ class Acceptance:
 
     def reject_counts(self) -> dict[RejectReason, int]:
         """How many rows were rejected for each reason, the most frequent first."""
-        return dict(Counter(reject.reason for reject in self.rejects).most_common())
+        self._counts.update(reject.reason for reject in self.rejects[self._counts.total() :])
+        return dict(self._counts.most_common())
 
 
 def apportion(n_rows: int, shares: Mapping[Key, float]) -> dict[Key, int]:

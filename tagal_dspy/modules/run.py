@@ -40,6 +40,9 @@ PATIENCE_ROWS = 200
 LOWEST_YIELD = 0.1
 """Share of rows expected to be accepted, however many were rejected so far."""
 
+MAX_SEEN = 5_000
+"""Accepted rows that a round looks at, the latest: what a draw costs must not grow with the table."""
+
 MAX_CONVERSATIONS = 20
 """Slots that have a conversation each; with more of them there is one for all."""
 
@@ -131,9 +134,10 @@ class Run:
         )
 
     def accepted(self, number: int, slot: Slot) -> list[Row]:
-        """The rows of a slot that were accepted when a round started: what is committed meanwhile it does not see, or
-        which answer came first would decide what it asks for."""
-        return self._rows_of(slot)[: self._n_seen[number]]
+        """The latest rows of a slot that were accepted when a round started: what is committed meanwhile it does not
+        see, or which answer came first would decide what it asks for."""
+        n_seen = self._n_seen[number]
+        return self._rows_of(slot)[max(0, n_seen - MAX_SEEN) : n_seen]
 
     def _rows_of(self, slot: Slot) -> list[Row]:
         return self.acceptance.rows if slot == ANY else self.acceptance.by_slot.get(slot, [])
@@ -215,7 +219,7 @@ class Run:
         """The share of rows that is accepted, from what is committed."""
         if self.settings.preset == "paper":
             return 1.0
-        n_lost = sum(reject.reason != "quota_full" for reject in self.acceptance.rejects)
+        n_lost = sum(n for reason, n in self.acceptance.reject_counts().items() if reason != "quota_full")
         n_accepted = len(self.acceptance.rows)
         return max(LOWEST_YIELD, (n_accepted + 1) / (n_accepted + n_lost + 1))
 
