@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from tagal_dspy.conditions.parser import Comparison, Value
@@ -20,6 +20,7 @@ from tagal_dspy.schema import (
     NumericalColumn,
     TableSchema,
     TextColumn,
+    is_number,
 )
 
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
@@ -117,7 +118,7 @@ def _reader(column: ModelledColumn, ordered: bool, comparison: Comparison) -> tu
         return _text, str
     if not ordered:
         return _category, str
-    if not all(map(_is_number, column.offered)):
+    if not all(map(is_number, column.offered)):
         raise ConditionError(f"{comparison.text!r}: {column.name!r} holds categories; compare with ==, != or `in`")
     return _number, Decimal
 
@@ -125,9 +126,7 @@ def _reader(column: ModelledColumn, ordered: bool, comparison: Comparison) -> tu
 def _number(comparison: Comparison, column: ModelledColumn, value: Value) -> Decimal:
     if isinstance(value, Decimal):
         return value
-    advice = (
-        f"write {value.strip()} without quotes" if isinstance(value, str) and _is_number(value) else "give a number"
-    )
+    advice = f"write {value.strip()} without quotes" if isinstance(value, str) and is_number(value) else "give a number"
     raise ConditionError(f"{comparison.text!r}: {comparison.column!r} holds numbers; {advice}")
 
 
@@ -160,10 +159,3 @@ def _text(comparison: Comparison, column: TextColumn, value: Value) -> str:
     if isinstance(value, str) and value.strip():
         return value.strip()
     raise ConditionError(f"{comparison.text!r}: {column.name!r} holds texts; give one in quotes")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return Decimal(text).is_finite()
-    except InvalidOperation:
-        return False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from tagal_dspy.schema import Row, TableSchema
+from tagal_dspy.schema import CategoricalColumn, Column, NumericalColumn, Row, TableSchema, is_number
+
+_Kind = TypeVar("_Kind", bound="BaseRule")
 
 
 class Edge(NamedTuple):
@@ -19,9 +21,14 @@ class Edge(NamedTuple):
 
 
 class BaseRule(BaseModel):
-    """A rule that a file can express."""
+    """A rule that a file can express, of the name that SDV's constraint has."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parameters: ClassVar[Mapping[str, str]]
+    """The fields, by the parameters of SDV's constraint."""
+    needs: ClassVar[str] = "of numbers"
+    """What the rule's columns must be."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -38,14 +45,43 @@ class BaseRule(BaseModel):
         """The order among columns that the rule demands."""
         return ()
 
+    def suits(self, column: Column) -> bool:
+        """Whether the rule can be about a column; one of two numbers is categorical, and holds numbers, too."""
+        if isinstance(column, CategoricalColumn):
+            return all(map(is_number, column.categories))
+        return isinstance(column, NumericalColumn)
+
     def unfit(self, schema: TableSchema) -> str:
         """Which of the rule's columns, all of which exist, the rule cannot be about, and why; empty where it can."""
+        wrong = [name for name in self.names if not self.suits(schema[name])]
+        return f"{', '.join(map(repr, wrong))} {'is' if len(wrong) == 1 else 'are'} not {self.needs}" if wrong else ""
+
+    def fitted(self: _Kind, rows: Sequence[Row], schema: TableSchema) -> _Kind:
+        """The rule that knows some real rows; itself, where it needs to know none."""
+        return self
+
+    def keeps(self, cells: Row) -> bool:
+        """Whether the canonical cells of the rule's columns keep it."""
         raise NotImplementedError
 
     def kept_by(self, rows: Sequence[Row], schema: TableSchema) -> list[bool]:
         """Which of the rows keep the rule."""
-        raise NotImplementedError
+        return [self.keeps(cells) for cells in self.cells(rows, schema)]
+
+    def cells(self, rows: Sequence[Row], schema: TableSchema) -> list[Row]:
+        """The cells of the rule's columns, in their order."""
+        places = [schema.names.index(name) for name in self.names]
+        return [tuple([row[place] for place in places]) for row in rows]
 
     def constraint(self) -> Any:
         """The same as a constraint of SDV, which is imported."""
-        raise NotImplementedError
+        from sdv import cag
+
+        given = self.model_dump(mode="json")
+        return getattr(cag, type(self).__name__)(**{theirs: given[ours] for theirs, ours in self.parameters.items()})
+
+    @classmethod
+    def of_constraint(cls: type[_Kind], constraint: Any) -> _Kind:
+        """The rule that a constraint of SDV demands."""
+        given = constraint.to_dict()["parameters"]
+        return cls(**{ours: given[theirs] for theirs, ours in cls.parameters.items()})

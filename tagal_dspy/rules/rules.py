@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ from tagal_dspy.rules.programmed import Programmed
 from tagal_dspy.schema import Row, TableSchema
 from tagal_dspy.settings import validated
 from tagal_dspy.task import TableTask
+
+_KINDS = (Inequality, Range, FixedCombinations, FixedIncrements, OneHotEncoding)
 
 
 class _File(BaseModel):
@@ -91,11 +93,7 @@ class Rules:
         if not self.rules:
             return self
         rows = _real_rows(task)
-        fitted = [
-            rule.fitted(rows, self._schema) if isinstance(rule, (FixedCombinations, Programmed)) else rule
-            for rule in self.rules
-        ]
-        return Rules(self.schema, tuple(fitted))
+        return Rules(self.schema, tuple(rule.fitted(rows, self._schema) for rule in self.rules))
 
     def broken(self, rows: Sequence[Row]) -> list[str | None]:
         """For each row of canonical text the first rule that it breaks, as a sentence; None where it keeps all."""
@@ -152,29 +150,11 @@ def _from_constraint(constraint: Any) -> Rule:
     constraint = getattr(constraint, "programmable_constraint", constraint)  # SDV may have wrapped it
     if isinstance(constraint, cag.ProgrammableConstraint):
         return Programmed(constraint, isinstance(constraint, cag.SingleTableProgrammableConstraint))
-    for kind, made in _MAKERS.items():
-        if isinstance(constraint, getattr(cag, kind)):
-            return made(constraint.to_dict()["parameters"])
-    known = ", ".join([*_MAKERS, "ProgrammableConstraint"])
+    for kind in _KINDS:
+        if isinstance(constraint, getattr(cag, kind.__name__)):
+            return kind.of_constraint(constraint)
+    known = ", ".join([*(kind.__name__ for kind in _KINDS), "ProgrammableConstraint"])
     raise RuleError(f"{type(constraint).__name__} is no constraint that rules can be made of; use {known} of sdv.cag")
-
-
-_MAKERS: dict[str, Callable[[dict[str, Any]], Rule]] = {
-    "Inequality": lambda given: Inequality(
-        low=given["low_column_name"], high=given["high_column_name"], strict=given["strict_boundaries"]
-    ),
-    "Range": lambda given: Range(
-        low=given["low_column_name"],
-        middle=given["middle_column_name"],
-        high=given["high_column_name"],
-        strict=given["strict_boundaries"],
-    ),
-    "FixedCombinations": lambda given: FixedCombinations(columns=tuple(given["column_names"])),
-    "FixedIncrements": lambda given: FixedIncrements(
-        column=given["column_name"], increment=int(given["increment_value"])
-    ),
-    "OneHotEncoding": lambda given: OneHotEncoding(columns=tuple(given["column_names"])),
-}
 
 
 def _misfit(rule: Rule, schema: TableSchema) -> str:

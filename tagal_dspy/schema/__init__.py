@@ -14,6 +14,7 @@ from tagal_dspy.schema.columns import (
     RejectReason,
     Row,
     TextColumn,
+    is_number,
 )
 from tagal_dspy.schema.reading import read_cells
 from tagal_dspy.schema.table import ColumnOverride, Problem, SchemaOverrides, TableSchema
@@ -36,5 +37,6 @@ __all__ = [
     "SchemaOverrides",
     "TableSchema",
     "TextColumn",
+    "is_number",
     "read_cells",
 ]

@@ -12,6 +12,7 @@ from typing import Annotated, Union
 from pydantic import Field
 
 from tagal_dspy.schema.columns.base import REJECT_REASONS, CellError, Kind, Reject, RejectReason, Row
+from tagal_dspy.schema.columns.casting import is_number
 from tagal_dspy.schema.columns.categorical import CategoricalColumn, category_text
 from tagal_dspy.schema.columns.datetimes import DatetimeColumn
 from tagal_dspy.schema.columns.ids import IdColumn
@@ -33,6 +34,7 @@ __all__ = [
     "Row",
     "TextColumn",
     "category_text",
+    "is_number",
 ]
 
 ModelledColumn = Union[NumericalColumn, CategoricalColumn, DatetimeColumn, TextColumn]

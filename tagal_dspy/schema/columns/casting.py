@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
@@ -31,3 +32,11 @@ def _holds(dtype: Any, numbers: pd.Series[Any]) -> bool:
     """Whether an integer dtype can hold the numbers; the published method accepts them outside the range."""
     bounds = np.iinfo(np.dtype(str(getattr(dtype, "numpy_dtype", dtype))))
     return bool(numbers.dropna().between(float(bounds.min), float(int(bounds.max) + 1), inclusive="left").all())
+
+
+def is_number(text: str) -> bool:
+    """Whether a text can be read as a finite number."""
+    try:
+        return Decimal(text).is_finite()
+    except InvalidOperation:
+        return False
