@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -60,18 +60,18 @@ class BaseRule(BaseModel):
         """The rule that knows some real rows; itself, where it needs to know none."""
         return self
 
-    def keeps(self, cells: Row) -> bool:
-        """Whether the canonical cells of the rule's columns keep it."""
-        raise NotImplementedError
-
     def kept_by(self, rows: Sequence[Row], schema: TableSchema) -> list[bool]:
         """Which of the rows keep the rule."""
-        return [self.keeps(cells) for cells in self.cells(rows, schema)]
+        return self.keep(self.cells(rows, schema))
 
-    def cells(self, rows: Sequence[Row], schema: TableSchema) -> list[Row]:
-        """The cells of the rule's columns, in their order."""
+    def keep(self, cells: Iterable[Row]) -> list[bool]:
+        """Whether the canonical cells of the rule's columns keep it, row by row."""
+        raise NotImplementedError
+
+    def cells(self, rows: Sequence[Row], schema: TableSchema) -> Iterator[Row]:
+        """The cells of the rule's columns, row by row."""
         places = [schema.names.index(name) for name in self.names]
-        return [tuple([row[place] for place in places]) for row in rows]
+        return zip(*([row[place] for row in rows] for place in places), strict=True)
 
     def constraint(self) -> Any:
         """The same as a constraint of SDV, which is imported."""

@@ -7,8 +7,7 @@ break a one-hot encoding. What is programmed in Python is left to SDV's object.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Iterable, Sequence
 from typing import Annotated, ClassVar, Literal, Union
 
 from pydantic import Field, PrivateAttr
@@ -49,9 +48,9 @@ class Inequality(BaseRule):
         """See `BaseRule.edges`."""
         return (Edge(self.low, self.high, self.strict),)
 
-    def keeps(self, cells: Row) -> bool:
-        """See `BaseRule.keeps`."""
-        return _in_order(cells, self.strict)
+    def keep(self, cells: Iterable[Row]) -> list[bool]:
+        """See `BaseRule.keep`."""
+        return [_in_order(low, high, self.strict) for low, high in cells]
 
 
 class Range(BaseRule):
@@ -84,9 +83,13 @@ class Range(BaseRule):
         """See `BaseRule.edges`."""
         return Edge(self.low, self.middle, self.strict), Edge(self.middle, self.high, self.strict)
 
-    def keeps(self, cells: Row) -> bool:
-        """See `BaseRule.keeps`."""
-        return _in_order(cells, self.strict)
+    def keep(self, cells: Iterable[Row]) -> list[bool]:
+        """See `BaseRule.keep`."""
+        strict = self.strict
+        return [
+            _in_order(low, middle, strict) and _in_order(middle, high, strict) and _in_order(low, high, strict)
+            for low, middle, high in cells
+        ]
 
 
 class FixedIncrements(BaseRule):
@@ -108,9 +111,9 @@ class FixedIncrements(BaseRule):
         """See `BaseRule.text`."""
         return f'"{self.column}" is always a multiple of {self.increment}.'
 
-    def keeps(self, cells: Row) -> bool:
-        """See `BaseRule.keeps`."""
-        return cells[0] is None or float(cells[0]) % self.increment == 0
+    def keep(self, cells: Iterable[Row]) -> list[bool]:
+        """See `BaseRule.keep`."""
+        return [cell is None or float(cell) % self.increment == 0 for (cell,) in cells]
 
 
 class _OfSeveral(BaseRule):
@@ -157,9 +160,10 @@ class FixedCombinations(_OfSeveral):
         rule._known = frozenset(self.cells(rows, schema))
         return rule
 
-    def keeps(self, cells: Row) -> bool:
-        """See `BaseRule.keeps`."""
-        return self._known is None or cells in self._known
+    def keep(self, cells: Iterable[Row]) -> list[bool]:
+        """See `BaseRule.keep`."""
+        known = self._known
+        return [known is None or each in known for each in cells]
 
 
 class OneHotEncoding(_OfSeveral):
@@ -180,9 +184,9 @@ class OneHotEncoding(_OfSeveral):
             return column.decimals == 0 and 0 <= column.minimum <= column.maximum <= 1
         return isinstance(column, CategoricalColumn) and set(column.categories) <= _BITS.keys()
 
-    def keeps(self, cells: Row) -> bool:
-        """See `BaseRule.keeps`."""
-        return sorted(_BITS.get(cell or "", 2) for cell in cells) == [0] * (len(cells) - 1) + [1]
+    def keep(self, cells: Iterable[Row]) -> list[bool]:
+        """See `BaseRule.keep`."""
+        return [sorted(_BITS.get(cell or "", 2) for cell in each) == [0] * (len(each) - 1) + [1] for each in cells]
 
 
 FileRule = Annotated[
@@ -191,7 +195,6 @@ FileRule = Annotated[
 Rule = Union[Inequality, Range, FixedIncrements, FixedCombinations, OneHotEncoding, Programmed]
 
 
-def _in_order(cells: Row, strict: bool) -> bool:
-    """Whether no number among the cells is above a later one, or as great where strict."""
-    numbers = [float(cell) for cell in cells if cell is not None]
-    return all(low < high or (low == high and not strict) for low, high in combinations(numbers, 2))
+def _in_order(low: str | None, high: str | None, strict: bool) -> bool:
+    """Whether one number is at most the other, or less where strict, as far as both are there."""
+    return low is None or high is None or (float(low) < float(high) if strict else float(low) <= float(high))
