@@ -55,13 +55,13 @@ def _boosting(regression: bool, seed: int) -> Any:
 
 
 def _lightgbm(regression: bool, seed: int) -> Any:
-    lightgbm = from_paper_extra("lightgbm", "LGB")
+    lightgbm = _from_paper_extra("lightgbm", "LGB")
     kind = lightgbm.LGBMRegressor if regression else lightgbm.LGBMClassifier
     return kind(random_state=seed, n_jobs=1, verbose=-1)
 
 
 def _xgboost(regression: bool, seed: int) -> Any:
-    xgboost = from_paper_extra("xgboost", "XGB")
+    xgboost = _from_paper_extra("xgboost", "XGB")
     return (xgboost.XGBRegressor if regression else xgboost.XGBClassifier)(random_state=seed, n_jobs=1)
 
 
@@ -74,7 +74,7 @@ _BY_NAME: dict[str, Callable[[bool, int], Any]] = {
 }
 
 
-def from_paper_extra(package: str, name: str) -> Any:
+def _from_paper_extra(package: str, name: str) -> Any:
     """A package of the extra `paper`; raises `SettingsError` where it is not installed."""
     from importlib import import_module
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from tagal_dspy.errors import DataError
-from tagal_dspy.metrics.models import from_paper_extra
+from tagal_dspy.metrics.models import make_model
 from tagal_dspy.metrics.tables import Matrix, one_thread, ready
 from tagal_dspy.schema import TableSchema
 from tagal_dspy.schema.columns import category_text
@@ -142,13 +142,17 @@ def _scores(name: str, rows: pd.DataFrame, test: pd.DataFrame, target: str) -> d
             chances = np.full(len(test), float(labels.all()))
         else:
             with one_thread():
-                chances = _PREDICTORS[name](features, labels.astype(int), encode(test), run)
+                chances = (
+                    make_model(name, False, run).fit(features, labels.astype(int)).predict_proba(encode(test))[:, 1]
+                )
         found["roc_auc"].append(float(roc_auc_score(truth, chances)))
         found["accuracy"].append(float(accuracy_score(truth, chances > 0.5)))
     return {metric: Spread(float(np.mean(values)), float(np.std(values))) for metric, values in found.items()}
 
 
 def _encoder(rows: pd.DataFrame, test: pd.DataFrame, target: str) -> Callable[[pd.DataFrame], Matrix]:
+    from sklearn.compose import make_column_transformer
+    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MinMaxScaler, OneHotEncoder
 
     names = [name for name in rows.columns if name != target and rows[name].notna().any()]
@@ -156,40 +160,12 @@ def _encoder(rows: pd.DataFrame, test: pd.DataFrame, target: str) -> Callable[[p
     numbers = [name for name in names if pd.api.types.is_numeric_dtype(test[name])]
     others = [name for name in names if name not in numbers]
 
-    def texts(frame: pd.DataFrame) -> Any:
-        cells = [[category_text(cell) if pd.notna(cell) else np.nan for cell in frame[name]] for name in others]
-        return np.array(cells, dtype=object).T
-
-    def stacked(frame: pd.DataFrame) -> Any:
-        blocks = [pd.to_numeric(frame[name], errors="coerce").to_numpy(float, na_value=np.nan) for name in numbers]
-        return np.column_stack([*blocks, *([one_hot.transform(texts(frame))] if others else [])])
+    def plain(frame: pd.DataFrame) -> pd.DataFrame:
+        cells = {name: pd.to_numeric(frame[name], errors="coerce").to_numpy(float, na_value=np.nan) for name in numbers}
+        texts = {name: [category_text(each) if pd.notna(each) else np.nan for each in frame[name]] for name in others}
+        return pd.DataFrame(cells | texts)
 
     one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    if others:
-        one_hot.fit(texts(rows))
-    scaler = MinMaxScaler().fit(stacked(rows))
-    return lambda frame: np.asarray(scaler.transform(stacked(frame)))
-
-
-def _lightgbm(features: Matrix, labels: np.ndarray, test: Matrix, run: int) -> Matrix:
-    lightgbm = from_paper_extra("lightgbm", "LGB")
-    settings = {"objective": "binary", "verbose": -1, "num_threads": 1}
-    return np.asarray(lightgbm.train(settings, lightgbm.Dataset(features, labels), 100).predict(test))
-
-
-def _forest(features: Matrix, labels: np.ndarray, test: Matrix, run: int) -> Matrix:
-    from sklearn.ensemble import RandomForestClassifier
-
-    return np.asarray(RandomForestClassifier(random_state=run).fit(features, labels).predict_proba(test)[:, 1])
-
-
-def _xgboost(features: Matrix, labels: np.ndarray, test: Matrix, run: int) -> Matrix:
-    xgboost = from_paper_extra("xgboost", "XGB")
-    return np.asarray(xgboost.XGBClassifier(n_jobs=1).fit(features, labels).predict_proba(test)[:, 1])
-
-
-_PREDICTORS: dict[str, Callable[[Matrix, np.ndarray, Matrix, int], Matrix]] = {
-    "LGB": _lightgbm,
-    "RF": _forest,
-    "XGB": _xgboost,
-}
+    blocks = make_column_transformer(("passthrough", numbers), (one_hot, others))
+    encode = make_pipeline(blocks, MinMaxScaler()).fit(plain(rows))
+    return lambda frame: np.asarray(encode.transform(plain(frame)))
