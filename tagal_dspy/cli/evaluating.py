@@ -113,8 +113,7 @@ def _by_paper(asked: Asked) -> _Result:
         raise SettingsError("--protocol paper predicts a column; name it with --target")
     found = paper_protocol(real=real.frame, target=target, synthetic=load_dataset(asked.synthetic).frame)
     page = paper_page({load_dataset(asked.synthetic).name: found}, real.name)
-    tables = [part for section in page.sections for part in section.parts if isinstance(part, Table)]
-    return _Result({"table": real.name, "target": target, **plain(found)}, lambda: page, page.lead, tables)
+    return _Result({"table": real.name, "target": target, **plain(found)}, lambda: page, page.lead, page.tables)
 
 
 def _rich(table: Table) -> RichTable:

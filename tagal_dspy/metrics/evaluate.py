@@ -15,7 +15,7 @@ from tagal_dspy.metrics.combined import Evaluation, TableMetric
 from tagal_dspy.metrics.diversity import diversity
 from tagal_dspy.metrics.fidelity import alpha_precision, detection, prdc, validity
 from tagal_dspy.metrics.privacy import privacy
-from tagal_dspy.metrics.report import Associations, ColumnFidelity, Rows, Scored, TableReport
+from tagal_dspy.metrics.report import ColumnFidelity, Rows, Scored, TableReport
 from tagal_dspy.metrics.shapes import associations, bars
 from tagal_dspy.metrics.tables import frame_problems, ready
 from tagal_dspy.metrics.utility import Learning, combined, some_rows, trtr
@@ -121,7 +121,6 @@ def evaluate_task(
     valid = validity(real=real, synthetic=synthetic, schema=schema) if sampled else found.validity
     varied = None if sampled else found.diversity
     similar = found.quality.by_column if found.quality else {}
-    known, made = associations(task, schema.to_rows(rows))
     enough = min(len(rows), len(holdout)) > _N_NEIGHBOURS
     compared: dict[str, Any] = {"real": task.validation, "synthetic": rows, "schema": schema}
     return TableReport(
@@ -143,7 +142,7 @@ def evaluate_task(
             for column in schema.modelled
         },
         pairs=found.quality.pairs if found.quality else (),
-        associations=Associations(schema.names, *(tuple(map(tuple, each.tolist())) for each in (known, made))),
+        associations=associations(task, schema.to_rows(rows)),
         detection=detection(**compared, seed=seed) if enough else None,
         prdc=prdc(**compared, k=_N_NEIGHBOURS) if enough else None,
         supports=alpha_precision(**compared),

@@ -13,7 +13,7 @@ from tagal_dspy.metrics.calibration import Score
 from tagal_dspy.metrics.diversity import Diversity
 from tagal_dspy.metrics.fidelity import Neighbourhoods, PairTrend, Supports
 from tagal_dspy.metrics.privacy import Privacy
-from tagal_dspy.metrics.shapes import Bars
+from tagal_dspy.metrics.shapes import Associations, Bars
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,6 @@ class ColumnFidelity:
     similarity: float
     validity: float
     bars: Bars
-
-
-@dataclass(frozen=True)
-class Associations:
-    """Cramér's V of each two columns, in [0, 1]; rows and columns of both matrices as in `names`."""
-
-    names: tuple[str, ...]
-    real: tuple[tuple[float, ...], ...]
-    synthetic: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)

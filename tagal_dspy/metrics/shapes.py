@@ -98,8 +98,17 @@ def _shares(codes: Any, values: pd.Series[Any], n_labels: int) -> Matrix:
     return counts / len(values)
 
 
-def associations(task: TableTask, rows: list[Row]) -> tuple[Matrix, Matrix]:
-    """How strongly each two columns are related, in the training rows and in others; in [0, 1].
+@dataclass(frozen=True)
+class Associations:
+    """Cramér's V of each two columns, in [0, 1]; rows and columns of both matrices as in `names`."""
+
+    names: tuple[str, ...]
+    real: tuple[tuple[float, ...], ...]
+    synthetic: tuple[tuple[float, ...], ...]
+
+
+def associations(task: TableTask, rows: list[Row]) -> Associations:
+    """How strongly each two columns are related, in the training rows and in others.
 
     Cramér's V of the columns in levels (quartiles, frequent categories), corrected for what few rows show by chance.
     Source: Bergsma, A bias-correction for Cramér's V and Tschuprow's T (2013).
@@ -112,8 +121,8 @@ def associations(task: TableTask, rows: list[Row]) -> tuple[Matrix, Matrix]:
         for a, b in zip(*np.triu_indices(len(matrix), 1), strict=True):
             block = tables[starts[a] : starts[a + 1], starts[b] : starts[b + 1]]
             matrix[a, b] = matrix[b, a] = _cramers_v(block)
-        found.append(matrix)
-    return found[0], found[1]
+        found.append(tuple(map(tuple, matrix.tolist())))
+    return Associations(task.schema.names, *found)
 
 
 def _cramers_v(counts: Matrix) -> float:

@@ -68,6 +68,11 @@ class Page:
     lead: Sequence[str]
     sections: Sequence[Section]
 
+    @property
+    def tables(self) -> list[Table]:
+        """Its tables, without those behind charts."""
+        return [part for section in self.sections for part in section.parts if isinstance(part, Table)]
+
 
 def html(page: Page) -> str:
     """The page as one HTML file: no script, no font, no address; everything from data is escaped.

@@ -10,6 +10,7 @@ from pathlib import Path
 from tagal_dspy.errors import DataError
 from tagal_dspy.metrics import PaperResult
 from tagal_dspy.metrics.paper import CLASSIFIERS, METRICS, REGIMES, Spread
+from tagal_dspy.reports.evaluation import number
 from tagal_dspy.reports.page import Page, Section, Table
 
 _TITLES = {"roc_auc": "ROC AUC", "accuracy": "Accuracy"}
@@ -66,7 +67,7 @@ def paper_table(results: Mapping[str, PaperResult], metric: str = "roc_auc") -> 
             title,
             each.n_rows,
             *(_spread(each.utility.get(regime, {}).get(name, {}).get(metric)) for regime, name in places),
-            *(_percent(value) for value in (each.duplicates, each.collisions)),
+            *(number(value, 1) for value in (each.duplicates, each.collisions)),
         ]
         for title, each in results.items()
     ]
@@ -87,7 +88,3 @@ def paper_page(results: Mapping[str, PaperResult], table: str) -> Page:
 
 def _spread(found: Spread | None) -> str:
     return "–" if found is None else f"{found.mean:.4f} ± {found.std:.4f}"
-
-
-def _percent(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.1f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from tagal_dspy.characters import visible
 from tagal_dspy.reports.page import Figure, Listing, Page, Part, Table
@@ -57,12 +57,8 @@ def _marked(text: str) -> str:
 
 def latex(page: Page) -> str:
     """The tables of the page for LaTeX, without those behind charts; they need the package `booktabs`."""
-    return visible("\n".join(_as_latex(table) for table in _tables(page)))
-
-
-def _tables(page: Page) -> Iterator[Table]:
-    for section in page.sections:
-        yield from (part for part in section.parts if isinstance(part, Table))
+    return visible("
+".join(_as_latex(table) for table in page.tables))
 
 
 def _as_latex(table: Table) -> str:
