@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
@@ -34,17 +35,19 @@ MAX_DECIMALS = 6
 
 def column_of(values: pd.Series[Any], kind: Kind, override: ColumnOverride) -> Column:
     """The column of that kind that the values, and what is known better, make."""
-    missing_share = float(values.isna().mean())
-    name = str(values.name)
-    if kind == "numerical":
-        return _numerical(name, values, missing_share, override)
-    if kind == "datetime":
-        return _datetime(name, values, missing_share, override)
-    if kind == "text":
-        return _text(name, values, override)
-    if kind == "id":
-        form = id_form(values) or form_of_its_own(values)
-        return IdColumn(name=name, dtype=_dtype(values), description=override.description, **form)
+    of_kind, own = _MAKERS.get(kind, (CategoricalColumn, _categories))
+    shared: dict[str, Any] = {
+        "name": str(values.name),
+        "kind": kind,
+        "dtype": _dtype(values) if of_kind in (CategoricalColumn, IdColumn) else _value_dtype(values),
+        "description": override.description,
+        "missing_share": float(values.isna().mean()),
+    }
+    column: Column = of_kind.model_validate(shared | own(str(values.name), values, override))
+    return column
+
+
+def _categories(name: str, values: pd.Series[Any], override: ColumnOverride) -> dict[str, Any]:
     codes, unique = pd.factorize(values)
     counts: Counter[str] = Counter()
     for value, count in zip(unique, np.bincount(codes[codes >= 0], minlength=len(unique)), strict=True):
@@ -60,18 +63,14 @@ def column_of(values: pd.Series[Any], kind: Kind, override: ColumnOverride) -> C
         if isinstance(values.dtype, pd.CategoricalDtype)
         else sorted(counts)
     )
-    return CategoricalColumn(
-        name=name,
-        kind=kind,
-        dtype=_dtype(values),
-        description=override.description,
-        missing_share=missing_share,
-        categories=tuple(ordered),
-        shares=tuple(counts[category] / counts.total() for category in ordered),
-    )
+    return {"categories": tuple(ordered), "shares": tuple(counts[category] / counts.total() for category in ordered)}
 
 
-def _numerical(name: str, values: pd.Series[Any], missing_share: float, override: ColumnOverride) -> NumericalColumn:
+def _id(name: str, values: pd.Series[Any], override: ColumnOverride) -> dict[str, Any]:
+    return {**(id_form(values) or form_of_its_own(values)), "missing_share": 0.0}  # every row gets a fresh one
+
+
+def _numbers(name: str, values: pd.Series[Any], override: ColumnOverride) -> dict[str, Any]:
     bounds = [bound for bound in (override.minimum, override.maximum) if isinstance(bound, str)]
     if bounds:
         raise DataError(f"column {name!r} holds numbers, but {bounds[0]!r} is said to bound them")
@@ -88,21 +87,17 @@ def _numerical(name: str, values: pd.Series[Any], missing_share: float, override
     maximum = -_at_least(-float(numbers.max() if override.maximum is None else override.maximum), decimals)
     if minimum > maximum and (override.minimum, override.maximum) != (None, None):
         raise DataError(f"column {name!r} cannot lie between {minimum} and {maximum}; override both bounds")
-    return NumericalColumn(
-        name=name,
-        dtype=_value_dtype(values),
-        description=override.description,
-        missing_share=missing_share,
-        decimals=decimals,
-        minimum=minimum,
-        maximum=max(minimum, maximum),
-        mean=float(numbers.mean()),
-        std=float(numbers.std(ddof=1)) if len(numbers) > 1 else 0.0,
-        median=float(np.median(numbers)),
-    )
+    return {
+        "decimals": decimals,
+        "minimum": minimum,
+        "maximum": max(minimum, maximum),
+        "mean": float(numbers.mean()),
+        "std": float(numbers.std(ddof=1)) if len(numbers) > 1 else 0.0,
+        "median": float(np.median(numbers)),
+    }
 
 
-def _datetime(name: str, values: pd.Series[Any], missing_share: float, override: ColumnOverride) -> DatetimeColumn:
+def _moments(name: str, values: pd.Series[Any], override: ColumnOverride) -> dict[str, Any]:
     said = f"column {name!r} is said to hold dates or times"
     text = override.format or moment_format(values)
     if text is None:
@@ -121,15 +116,7 @@ def _datetime(name: str, values: pd.Series[Any], missing_share: float, override:
     if known.read(first) > known.read(last):
         raise DataError(f"column {name!r} cannot lie between {first} and {last}; override both bounds")
     of_dates = values.dtype == object and all(type(value) is date for value in values.dropna().unique())
-    return DatetimeColumn(
-        name=name,
-        dtype="date" if of_dates else _value_dtype(values),
-        description=override.description,
-        missing_share=missing_share,
-        format=text,
-        minimum=first,
-        maximum=last,
-    )
+    return {"format": text, "minimum": first, "maximum": last, **({"dtype": "date"} if of_dates else {})}
 
 
 def _moment(bound: float | str, format: MomentFormat) -> datetime:
@@ -141,21 +128,26 @@ def _moment(bound: float | str, format: MomentFormat) -> datetime:
         return datetime.fromisoformat(bound).replace(tzinfo=None)
 
 
-def _text(name: str, values: pd.Series[Any], override: ColumnOverride) -> TextColumn:
+def _texts(name: str, values: pd.Series[Any], override: ColumnOverride) -> dict[str, Any]:
     texts = cleaned(values)
     present = [text for text in texts if text is not None]
     if not present:
         raise DataError(f"column {name!r} is said to be text, but all of its values are blank")
     lengths = [len(text) for text in present]
-    return TextColumn(
-        name=name,
-        dtype=_value_dtype(values),
-        description=override.description,
-        missing_share=1 - len(present) / len(texts),
-        max_length=max(lengths),
-        mean_length=sum(lengths) / len(lengths),
-        multiline=any("\n" in text for text in present),
-    )
+    return {
+        "missing_share": 1 - len(present) / len(texts),
+        "max_length": max(lengths),
+        "mean_length": sum(lengths) / len(lengths),
+        "multiline": any("\n" in text for text in present),
+    }
+
+
+_MAKERS: dict[Kind, tuple[Any, Callable[[str, pd.Series[Any], ColumnOverride], dict[str, Any]]]] = {
+    "numerical": (NumericalColumn, _numbers),
+    "datetime": (DatetimeColumn, _moments),
+    "text": (TextColumn, _texts),
+    "id": (IdColumn, _id),
+}
 
 
 def _at_least(bound: float, decimals: int) -> float:
