@@ -72,7 +72,7 @@ def quality_of(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema)
         _generate(report, real, synthetic, schema)
         columns = report.get_details("Column Shapes")
         details = report.get_details("Column Pair Trends")
-    pairs = tuple(_related(details, real, synthetic, report.real_correlation_threshold))
+        pairs = tuple(_related(details, real, synthetic, report.real_correlation_threshold))
     by_column = dict(zip(columns["Column"], columns["Score"].fillna(0.0).astype(float), strict=True))
     shapes = float(np.mean(list(by_column.values())))
     trends = float(np.mean([pair.score for pair in pairs])) if pairs else float("nan")
@@ -89,16 +89,9 @@ def _related(
             # Related, and yet without a score: in the synthetic rows the correlation does not exist.
             yield PairTrend(first, second, 1 - abs(strength) / 2 if np.isnan(score) else score, float(strength))
         elif pd.isna(row["Meets Threshold?"]) and row["Metric"] == "CorrelationSimilarity":
-            strength = _correlation(real, first, second)
+            strength = float(real[first].corr(real[second]))
             if abs(strength) > threshold and 1 in (synthetic[first].nunique(), synthetic[second].nunique()):
                 yield PairTrend(first, second, 1 - abs(strength) / 2, strength)
-
-
-def _correlation(frame: pd.DataFrame, first: str, second: str) -> float:
-    known = frame[[first, second]].dropna().to_numpy()
-    if len(known) < 2 or (known.std(axis=0) == 0).any():
-        return 0.0
-    return float(np.corrcoef(known.T)[0, 1])
 
 
 def validity(*, real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema) -> dict[str, float]:

@@ -111,11 +111,7 @@ def _numbers(name: str, values: pd.Series[Any], problems: list[str]) -> pd.Serie
 
 def in_canonical_order(frame: pd.DataFrame) -> pd.DataFrame:
     """The same rows sorted by their values, first column first, missing values last; a fresh index."""
-    keys = []
-    for name in reversed(frame.columns):
-        values = frame[name]
-        keys.append(values.to_numpy() if values.dtype == float else pd.factorize(values, sort=True)[0])
-    return frame.iloc[np.lexsort(keys)].reset_index(drop=True) if keys else frame
+    return frame.sort_values(list(frame.columns), ignore_index=True)
 
 
 class Encoder:
