@@ -15,7 +15,6 @@ import pandas as pd
 
 from tagal_dspy.errors import DataError, SettingsError
 from tagal_dspy.metrics.calibration import Anchors, Score, anchors, calibrated
-from tagal_dspy.metrics.comparison import Comparison, compare
 from tagal_dspy.metrics.diversity import Diversity, diversity_of
 from tagal_dspy.metrics.feedback import feedback
 from tagal_dspy.metrics.fidelity import Quality, quality_of, validity_of
@@ -24,8 +23,6 @@ from tagal_dspy.metrics.tables import Encoder, Matrix, in_canonical_order, ready
 from tagal_dspy.metrics.utility import Learning, Trial, Utility
 from tagal_dspy.schema import Row
 from tagal_dspy.task import TableTask
-
-__all__ = ["PARTS", "Comparison", "Evaluation", "TableMetric", "compare"]
 
 PARTS = ("utility", "fidelity", "diversity", "privacy")
 DEFAULT_WEIGHTS: Mapping[str, float] = {"utility": 0.5, "fidelity": 0.5}
