@@ -1,10 +1,8 @@
 """Which rows are wanted: conditions on columns, and how many rows of each class."""
 
-from tagal_dspy.conditions.bins import target_slots
 from tagal_dspy.conditions.condition import Condition
-from tagal_dspy.conditions.known import known_slots
 from tagal_dspy.conditions.parser import Comparison
 from tagal_dspy.conditions.quotas import parse_rows_per, quotas_for
-from tagal_dspy.conditions.slots import ANY, Slot
+from tagal_dspy.conditions.slots import ANY, Slot, known_slots, target_slots
 
 __all__ = ["ANY", "Comparison", "Condition", "Slot", "known_slots", "parse_rows_per", "quotas_for", "target_slots"]

@@ -1,11 +1,16 @@
-"""`Slot`: rows that are wanted and counted together."""
+"""`Slot`: rows that are wanted and counted together, and the slots that targets and partial rows fall into."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+
+import pandas as pd
 
 from tagal_dspy.conditions.condition import Condition
-from tagal_dspy.schema import Row, TableSchema
+from tagal_dspy.errors import DataError
+from tagal_dspy.schema import NumericalColumn, Row, TableSchema, read_cells
+from tagal_dspy.task import TableTask
 
 
 @dataclass(frozen=True)
@@ -33,3 +38,49 @@ class Slot:
 
 ANY = Slot()
 """Any rows."""
+
+
+def target_slots(task: TableTask) -> list[Slot]:
+    """One slot for each class, or for each quantile bin of the training rows; none without a target.
+
+    >>> [str(slot) for slot in target_slots(TableTask(pd.DataFrame({"x": range(50), "y": range(50)}), "y"))]
+    ['`y` <= 8', '`y` > 8 and `y` <= 21', '`y` > 21 and `y` <= 32', '`y` > 32']
+    """
+    schema = task.schema
+    if schema.target is None or schema.classes:
+        return [Slot(label) for label in schema.classes]
+    column = schema[schema.target]
+    if not isinstance(column, NumericalColumn):
+        return []
+    name = "`" + column.name.replace("`", "``") + "`"
+    tops = [float(task.train[column.name].iloc[places].max()) for places in task.strata.values()]
+    bounds = [None, *map(column.text, tops[:-1]), None]
+    texts = [
+        " and ".join([f"{name} > {low}"] * (low is not None) + [f"{name} <= {high}"] * (high is not None))
+        for low, high in pairwise(bounds)
+    ]
+    return [Slot(condition=Condition.parse(text, schema)) for text in texts if text]
+
+
+def known_slots(partial: pd.DataFrame, schema: TableSchema) -> list[Slot]:
+    """One slot for each partial row; equal rows have equal slots.
+
+    Args:
+        partial: some of the table's columns, at least one row. A missing cell is one to be written.
+        schema: of the table.
+
+    Raises:
+        DataError: there is no row, or see `read_cells`.
+
+    >>> schema = TableSchema.infer(pd.DataFrame({"age": [17, 42, 90], "job": ["cook", "smith", "cook"]}))
+    >>> [str(slot) for slot in known_slots(pd.DataFrame({"job": ["smith", "cook"], "age": [None, 20]}), schema)]
+    ["job == 'smith'", "job == 'cook' and age == '20'"]
+    """
+    if partial.empty:
+        raise DataError("there is no partial row to complete")
+    return [_slot(cells, schema) for cells in read_cells(partial, schema)]
+
+
+def _slot(cells: dict[str, str | None], schema: TableSchema) -> Slot:
+    known = {name: text for name, text in cells.items() if text is not None}
+    return Slot(condition=Condition.known(known, schema)) if known else ANY

@@ -57,8 +57,7 @@ def _marked(text: str) -> str:
 
 def latex(page: Page) -> str:
     """The tables of the page for LaTeX, without those behind charts; they need the package `booktabs`."""
-    return visible("
-".join(_as_latex(table) for table in page.tables))
+    return visible("\n".join(_as_latex(table) for table in page.tables))
 
 
 def _as_latex(table: Table) -> str:
