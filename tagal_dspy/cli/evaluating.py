@@ -56,9 +56,9 @@ class Files(NamedTuple):
         """Write the files that were asked for."""
         asked = ((self.html, html), (self.markdown, markdown), (self.latex, latex))
         wanted = [(path, render) for path, render in asked if path is not None]
-        made = page() if wanted else None
-        for path, render in wanted:
-            if made is not None:
+        if wanted:
+            made = page()
+            for path, render in wanted:
                 write_text(path, render(made))
 
 
