@@ -7,7 +7,8 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,13 @@ class TableMetric:
         self.learning = learning or Learning(n_bootstrap=200)
         self.n_replicates, self.seed = n_replicates, seed
         self._memo = _Memo()
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """All that decides what a table scores, ready for JSON: scores of equal fingerprints can be compared."""
+        learning = asdict(self.learning) | {"classifiers": list(map(str, self.learning.classifiers))}
+        how = {"weights": self.weights, "learning": learning, "n_replicates": self.n_replicates, "seed": self.seed}
+        return {**how, "version": version("tagal-dspy")}
 
     def __call__(
         self, gold: Any, pred: Any, trace: Any = None, pred_name: str | None = None, pred_trace: Any = None

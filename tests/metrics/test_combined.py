@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import subprocess
 import sys
@@ -221,3 +222,9 @@ def test_importing_the_metrics_loads_nothing_heavy() -> None:
     program = f"import sys, tagal_dspy.metrics; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_fingerprint_tells_metrics_apart_and_is_ready_for_a_file() -> None:
+    same, other = TableMetric(), TableMetric({"fidelity": 1.0})
+    assert json.loads(json.dumps(same.fingerprint)) == json.loads(json.dumps(TableMetric().fingerprint))
+    assert same.fingerprint != other.fingerprint
