@@ -99,9 +99,6 @@ class RowCodec(ABC):
     def _wired(self, row: Row) -> list[str | None]:
         return [row[i] for i in self._to_wire]
 
-    def _unwired(self, cells: Sequence[str | None]) -> Row:
-        return tuple(cells[i] for i in self._from_wire)
-
 
 def _ordered(schema: TableSchema, order: ColumnOrder) -> tuple[str, ...]:
     numbers = (NumericalColumn, DatetimeColumn)
