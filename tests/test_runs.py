@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from scripts import shop_frame, shop_writer
+from scripts import shop_frame, shop_rows, shop_writer
 
 from tagal_dspy.errors import BudgetError, DataError, OutputError, RunError
 from tagal_dspy.modules import METHODS, Ledger
@@ -199,9 +200,12 @@ def test_call_that_cannot_be_recorded_ends_clearly_and_the_record_stays_whole(tm
 
 def test_run_on_a_full_disk_ends_clearly_and_goes_on_to_the_same_table_once_there_is_room(tmp_path: Path) -> None:
     settings = {"rounds_ahead": 4, "critic": "none", "n_iter": 1, "rows_per_draw": 5}
-    whole, engine = synthesizer(**settings)
+
+    def write(asked: Asked) -> Answer:  # the same to a question that is asked again, as its answer found no room
+        return {"rows": shop_rows(20, random.Random(repr(asked.turns)))}
+
+    whole, engine = synthesizer(write=write, **settings)
     expected, n_calls = sampled(tmp_path / "whole.sqlite", whole, 150), len(engine.asked)
-    write = shop_writer()
     with RunStore(tmp_path / "run.sqlite") as store:
 
         def answer(asked: Asked) -> Answer:

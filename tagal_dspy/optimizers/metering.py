@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import threading
 from collections import Counter
+from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import Any
 
@@ -25,7 +27,8 @@ class Meter(BaseCallback):  # type: ignore[misc]
     """Counts and records the calls of the language models that it was put before with `metered`.
 
     A call is known by its messages and options, so that the order in which threads make calls does not matter. Calls
-    with a `rollout_id` name their draw: the same one has the same answer. Others are told apart by their order.
+    with a `rollout_id` name their draw: the same one has the same answer, and is asked once. Others are told apart by
+    their order.
 
     Args:
         ledger: holds budget, price and record.
@@ -40,7 +43,7 @@ class Meter(BaseCallback):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._n_under_way = 0
-        self._paid: set[str] = set()
+        self._answers: dict[str, Future[lm15.Response]] = {}
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         """Remember what is asked for the engine, which is not told the rollout id."""
@@ -49,39 +52,40 @@ class Meter(BaseCallback):  # type: ignore[misc]
         text = json.dumps([instance.model, inputs.get("prompt"), inputs.get("messages"), options], default=str)
         _asked.set((hashlib.sha256(text.encode()).hexdigest(), named))
 
-    def found(self, request: lm15.Request) -> tuple[str, lm15.Response | None]:
-        """The key of a call, and its answer where it is recorded; raises `BudgetError` where it may not be made."""
+    def claimed(self, request: lm15.Request) -> tuple[str, Future[lm15.Response], bool]:
+        """The key and the answer of a call, and whether the caller has to make it; raises `BudgetError` where it may
+        not be made."""
         key, named = _asked.get()
         with self._lock:
             self._counts[key] += 1
             key = key if named else f"{key}/{self._counts[key]}"
-        recorded = self.ledger.store.find(key) if self.ledger.store is not None else None
-        if recorded is None:
-            self._begin()
-            return key, None
-        with self._lock:
-            is_first = key not in self._paid
-            self._paid.add(key)
-        if is_first:
+            if key in self._answers:
+                return key, self._answers[key], False
+            recorded = self.ledger.store.find(key) if self.ledger.store is not None else None
+            if recorded is None:
+                self._begin()
+            answer = self._answers[key] = Future()
+        if recorded is not None:
             self.ledger.spend(recorded.usage, recorded.cost)
-        return key, _response(request, recorded)
+            answer.set_result(_response(request, recorded))
+        return key, answer, recorded is None
 
     def _begin(self) -> None:
-        with self._lock:
-            try:
-                self.ledger.check(self._n_under_way)
-            except BudgetError:
-                self.is_empty = True
-                raise
-            self._n_under_way += 1
+        try:
+            self.ledger.check(self._n_under_way)
+        except BudgetError:
+            self.is_empty = True
+            raise
+        self._n_under_way += 1
 
-    def ended(self, key: str, request: lm15.Request, response: lm15.Response | None) -> None:
-        """Count and record a call that was made; nothing where it failed."""
+    def failed(self, key: str, error: BaseException) -> None:
+        """Let a call that failed be made again; whoever waits for it sees the error too."""
         with self._lock:
             self._n_under_way -= 1
-            self._paid.add(key)
-        if response is None:
-            return
+            self._answers.pop(key).set_exception(error)
+
+    def answered(self, key: str, request: lm15.Request, response: lm15.Response) -> None:
+        """Count and record a call that was made."""
         used = {
             "calls": 1,
             "prompt_tokens": response.usage.input_tokens or 0,
@@ -89,10 +93,15 @@ class Meter(BaseCallback):  # type: ignore[misc]
         }
         cost = self.ledger.price(request.model, used["prompt_tokens"], used["completion_tokens"])
         usage = {request.model: used}
-        self.ledger.spend(usage, cost)
-        if self.ledger.store is not None:
-            answer = {"text": response.message.text, "finish_reason": response.finish_reason}
-            self.ledger.store.add(key, "call", Recorded(answer, usage, cost, key[:16]))
+        with self._lock:
+            self._n_under_way -= 1
+            self.ledger.spend(usage, cost)
+        try:
+            if self.ledger.store is not None:
+                answer = {"text": response.message.text, "finish_reason": response.finish_reason}
+                self.ledger.store.add(key, "call", Recorded(answer, usage, cost, key[:16]))
+        finally:
+            self._answers[key].set_result(response)
 
 
 class _Engine:
@@ -113,14 +122,15 @@ class MeteredEngine(_Engine):
 
     def complete(self, request: lm15.Request) -> lm15.Response:
         """Answer one request."""
-        key, response = self._meter.found(request)
-        if response is not None:
-            return response
-        try:
-            response = self._engine.complete(request)
-        finally:
-            self._meter.ended(key, request, response)
-        return response
+        key, answer, is_mine = self._meter.claimed(request)
+        if is_mine:
+            try:
+                response = self._engine.complete(request)
+            except BaseException as error:
+                self._meter.failed(key, error)
+                raise
+            self._meter.answered(key, request, response)
+        return answer.result()
 
 
 class AsyncMeteredEngine(_Engine):
@@ -128,14 +138,15 @@ class AsyncMeteredEngine(_Engine):
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
         """See `MeteredEngine.complete`."""
-        key, response = self._meter.found(request)
-        if response is not None:
-            return response
-        try:
-            response = await self._engine.complete(request)
-        finally:
-            self._meter.ended(key, request, response)
-        return response
+        key, answer, is_mine = self._meter.claimed(request)
+        if is_mine:
+            try:
+                response = await self._engine.complete(request)
+            except BaseException as error:
+                self._meter.failed(key, error)
+                raise
+            self._meter.answered(key, request, response)
+        return await asyncio.wrap_future(answer)
 
 
 def metered(lm: dspy.LM, meter: Meter) -> dspy.LM:
