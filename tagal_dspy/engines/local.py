@@ -171,6 +171,8 @@ def _start(weights: Weights, n_slots: int, n_context: int) -> Any:
     params.kv_unified = True
     # llama.cpp would keep up to 8 GiB of old prompts for later; here hardly any prompt comes again.
     params.cache_ram_mib = 0
+    # Without it models with sliding windows evaluate every prompt anew, however it begins.
+    params.swa_full = True
     params.warmup = False
     params.verbosity = -1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _n_threads()
@@ -203,6 +205,7 @@ def _response(request: lm15.Request, answer: dict[str, Any]) -> lm15.Response:
     choices = sorted(answer["choices"], key=lambda choice: choice["index"])
     texts = [choice["text"] if "text" in choice else choice["message"]["content"] or "" for choice in choices]
     usage = answer["usage"]
+    n_written = _n_written(texts, usage["completion_tokens"])
     return lm15.Response(
         id=None,
         model=request.model,
@@ -210,11 +213,16 @@ def _response(request: lm15.Request, answer: dict[str, Any]) -> lm15.Response:
         finish_reason="length" if any(choice["finish_reason"] == "length" for choice in choices) else "stop",
         usage=lm15.Usage(
             input_tokens=usage["prompt_tokens"],
-            output_tokens=usage["completion_tokens"],
-            total_tokens=usage["total_tokens"],
+            output_tokens=n_written,
+            total_tokens=usage["prompt_tokens"] + n_written,
             cache_read_tokens=usage.get("prompt_tokens_details", {}).get("cached_tokens", 0),
         ),
     )
+
+
+def _n_written(texts: list[str], n_first: int) -> int:
+    """Tokens of all branches: llama.cpp counts those of the first one, by whose length the others are reckoned."""
+    return round(n_first * sum(map(len, texts)) / len(texts[0])) if texts[0] else n_first * len(texts)
 
 
 def _joined(texts: list[str]) -> str:
