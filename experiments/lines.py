@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,25 @@ def arguments(about: str, script: str, tables: list[str], n_seeds: int, rows: in
 
 def recorded(given: Namespace, line: Callable[[str, int], dict[str, Any]]) -> pd.DataFrame:
     """The lines of all tables and seeds that are asked for."""
-    runs = [(table, seed) for table in given.tables for seed in range(given.seeds)]
-    done = pd.read_csv(given.out).to_dict("records") if given.out.exists() else []
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    for table, seed in runs:
-        if not any((each["table"], each["seed"]) == (table, seed) for each in done):
-            done.append({"table": table, "seed": seed, **line(table, seed)})
-            pd.DataFrame(done).to_csv(given.out, index=False)
-            print(done[-1], flush=True)
-    lines = pd.DataFrame(done)
-    return lines[[run in runs for run in zip(lines["table"], lines["seed"], strict=True)]]
+    runs = [{"table": table, "seed": seed} for table in given.tables for seed in range(given.seeds)]
+    return made(runs, lambda run: line(run["table"], run["seed"]), given.out)
+
+
+def made(
+    runs: Sequence[dict[str, Any]],
+    line: Callable[[dict[str, Any]], dict[str, Any]],
+    out: Path,
+    over: Callable[..., Iterable[dict[str, Any]]] = map,
+) -> pd.DataFrame:
+    """The lines of all runs; each is written down with what names its run as soon as it is there."""
+    done = pd.read_csv(out).to_dict("records") if out.exists() else []
+    out.parent.mkdir(parents=True, exist_ok=True)
+    missing = [run for run in runs if not any(run.items() <= each.items() for each in done)]
+    for run, found in zip(missing, over(line, missing), strict=True):
+        done.append({**run, **found})
+        pd.DataFrame(done).to_csv(out, index=False)
+        print(done[-1], flush=True)
+    return pd.DataFrame([each for each in done if any(run.items() <= each.items() for run in runs)])
 
 
 def told(claims: Iterable[tuple[str, bool]]) -> int:

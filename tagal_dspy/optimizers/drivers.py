@@ -82,12 +82,13 @@ def _gepa(job: Job) -> Any:
 
 
 def _mipro(job: Job) -> Any:
-    n_trials = max(1, job.n_tables // len(job.tasks.valid) - 1)
+    # A candidate costs a proposal and its tables; a second trial of it costs nothing, as equal draws are asked once.
+    n_candidates = max(3, job.n_tables // (len(job.tasks.valid) + 1) - 1)
     optimizer = dspy.MIPROv2(
         metric=job.metric,
         prompt_model=job.lm,
         auto=None,
-        num_candidates=max(3, n_trials // 2),
+        num_candidates=n_candidates,
         max_bootstrapped_demos=0,
         max_labeled_demos=0,
         metric_threshold=DEMO_THRESHOLD,
@@ -96,12 +97,13 @@ def _mipro(job: Job) -> Any:
     )
     return optimizer.compile(
         job.program,
-        trainset=job.tasks.train,
+        trainset=job.tasks.train[:1],  # it makes demos of all of them for every candidate, and throws them away
         valset=job.tasks.valid,
-        num_trials=n_trials,
+        num_trials=2 * n_candidates,
         minibatch=False,
         data_aware_proposer=False,  # it would read the tasks, which hold no data
         program_aware_proposer=False,  # it would send the source of the program with every proposal
+        fewshot_aware_proposer=False,  # it would send real rows
     )
 
 
@@ -115,8 +117,8 @@ def _copro(job: Job) -> Any:
     return optimizer.compile(job.program, trainset=train, eval_kwargs=options)
 
 
-SIMBA_BATCH, SIMBA_CANDIDATES = 4, 3
-"""Tasks and programs of one of its steps."""
+SIMBA_BATCH, SIMBA_CANDIDATES = 8, 3
+"""Tasks and programs of one of its steps. The best and the worst tasks give no rule: of four, most would give none."""
 
 BREADTH = 6
 """Candidates of a generation of COPRO; more where there is one generation."""
@@ -124,19 +126,24 @@ BREADTH = 6
 
 def _simba(job: Job) -> Any:
     train = [*job.tasks.train, *job.tasks.valid]
-    n_batch = min(SIMBA_BATCH, len(train))
-    n_final = len(train) * (SIMBA_CANDIDATES + 1)
-    n_steps = max(1, (job.n_tables - n_final) // (n_batch * (2 * SIMBA_CANDIDATES + 1)))
+    n_around, n_step = _simba_tables(len(train))
     optimizer = dspy.SIMBA(
         metric=job.metric,
-        bsize=n_batch,
+        bsize=min(SIMBA_BATCH, len(train)),
         num_candidates=SIMBA_CANDIDATES,
-        max_steps=n_steps,
+        max_steps=max(1, (job.n_tables - n_around) // n_step),
         max_demos=0,
         prompt_model=job.lm,
         num_threads=job.n_threads,
     )
     return optimizer.compile(job.program, trainset=train, seed=job.seed)
+
+
+def _simba_tables(n_tasks: int) -> tuple[int, int]:
+    """Tables around its steps, and of each step; where a step has all tasks, what it samples was written before."""
+    if n_tasks <= SIMBA_BATCH:
+        return n_tasks, n_tasks * (SIMBA_CANDIDATES + 1)
+    return n_tasks * (SIMBA_CANDIDATES + 1), SIMBA_BATCH * (2 * SIMBA_CANDIDATES + 1)
 
 
 def _bootstrap(job: Job) -> Any:
@@ -167,7 +174,7 @@ DRIVERS: Mapping[str, Driver] = {
     "gepa": Driver(_gepa, lambda tasks, n: 2 * len(tasks.valid) + 2 * min(MINIBATCH, len(tasks.train))),
     "mipro": Driver(_mipro, lambda tasks, n: 2 * len(tasks.valid)),
     "copro": Driver(_copro, lambda tasks, n: 2 * n * _both(tasks)),
-    "simba": Driver(_simba, lambda tasks, n: 4 * _both(tasks) + 7 * min(SIMBA_BATCH, _both(tasks))),
+    "simba": Driver(_simba, lambda tasks, n: sum(_simba_tables(_both(tasks)))),
     "bootstrap": Driver(_bootstrap, lambda tasks, n: len(tasks.train), makes_demos=True),
     "bootstrap-rs": Driver(_bootstrap_rs, lambda tasks, n: 3 * _both(tasks), makes_demos=True),
 }
