@@ -105,7 +105,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--tables", nargs="+", default=["thyroid", "adult"])
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--written", type=int, default=60, help="tables that the budget is to pay for, 16 for the proof")
+    parser.add_argument(
+        "--written", type=int, default=60, help="tables that the budget is to pay for, 16 for the proof"
+    )
     parser.add_argument("--lm", default="local")
     parser.add_argument("--reflection", choices=["fixed", "same"], default="fixed")
     parser.add_argument("--threads", type=int, default=2)

@@ -87,9 +87,7 @@ def line(optimizer: str, n_kills: int, n_calls: int) -> dict[str, Any]:
     }
 
 
-def run(
-    folder: Path, optimizer: str, n_calls: int, n_threads: int = IN_FLIGHT, *, kill_at: int | None = None
-) -> None:
+def run(folder: Path, optimizer: str, n_calls: int, n_threads: int = IN_FLIGHT, *, kill_at: int | None = None) -> None:
     """Compile, until so many calls are answered where a number is given."""
     command = [sys.executable, "-W", "ignore", "-c", RUN, folder, optimizer, str(n_calls), str(n_threads)]
     with subprocess.Popen(
