@@ -28,7 +28,7 @@ IN_FLIGHT = 4
 SMALL, THREADS = 100, 16
 """A budget of calls, and threads that may not exceed it."""
 
-RUN = f"""
+RUN = """
 import json, sqlite3, sys, time
 from pathlib import Path
 from obedient import compiled, proposer, writer
