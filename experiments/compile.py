@@ -3,7 +3,7 @@
     TAGAL_DATA_DIR=... uv run python experiments/compile.py [--tables thyroid adult] [--written 60] [--reflection fixed]
 
 GEPA and the table metric, with the embedded model as task LM; a program without a critic, so that its only prompt is
-the generator's; ten rows a table; four tasks to train on, four to choose by, eight held out. The reflection LM answers
+the generator's; ten rows a table, five from each prompt; four tasks to train on, four to choose by, eight held out. The reflection LM answers
 with one of a few fixed instructions, or is the same model (--reflection same). A budget of calls ends it, which is what
 so many tables are planned to take. Calls are recorded in experiments/results/compile_runs: made again after it was
 stopped, it goes on from there. `--lm marginals` tries it with a model that draws every value by itself. One line for
@@ -63,7 +63,7 @@ def line(table: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     task = TableTask(load_dataset(table).frame, TARGETS[table])
     lm = marginals(task) if given.lm == "marginals" else make_lm(given.lm, cache=False)
     style = "chat" if given.lm == "marginals" else "continuation"
-    program = SynthLoop(run_settings("grounded", style, n_iter=1, critic="none"))
+    program = SynthLoop(run_settings("grounded", style, n_iter=1, critic="none", rows_per_draw=5, branches=5))
     tasks = split_tasks([task], N_ROWS, seed=seed)
     path = given.out.parent / f"{given.out.stem}_runs" / f"{table}_{seed}_{given.reflection}.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
