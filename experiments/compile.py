@@ -3,11 +3,11 @@
     TAGAL_DATA_DIR=... uv run python experiments/compile.py [--tables thyroid adult] [--written 60] [--reflection fixed]
 
 GEPA and the table metric, with the embedded model as task LM; a program without a critic, so that its only prompt is
-the generator's; ten rows a table, five from each prompt; four tasks to train on, four to choose by, eight held out. The reflection LM answers
-with one of a few fixed instructions, or is the same model (--reflection same). A budget of calls ends it, which is what
-so many tables are planned to take. Calls are recorded in experiments/results/compile_runs: made again after it was
-stopped, it goes on from there. `--lm marginals` tries it with a model that draws every value by itself. One line for
-each table and seed in experiments/results/compile.csv.
+the generator's; ten rows a table, five from each prompt; four tasks to train on, four to choose by, eight held out. The
+reflection LM answers with one of a few fixed instructions, or is the same model (--reflection same). A budget of calls
+ends it, which is what so many tables are planned to take. Calls are recorded in experiments/results/compile_runs: made
+again after it was stopped, it goes on from there. `--lm marginals` tries it with a model that draws every value by
+itself. One line for each table and seed in experiments/results/compile.csv.
 """
 
 from __future__ import annotations

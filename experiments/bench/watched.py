@@ -48,7 +48,9 @@ class Watched:
         answer: dict[str, Any] = handle(body)
         used = answer.get("usage", {})
         reused = used.get("prompt_tokens_details", {}).get("cached_tokens", 0)
-        took = (used.get("prompt_tokens", 0), reused, used.get("completion_tokens", 0))
+        texts = [str(choice.get("text", "")) for choice in answer.get("choices", [])] or [""]
+        written = local._n_written(texts, used.get("completion_tokens", 0))
+        took = (used.get("prompt_tokens", 0), reused, written)
         with self._lock:
             self.calls.append(Answered(began, time.perf_counter(), body, *took))
         return answer
@@ -69,7 +71,7 @@ class StandIn:
         written = ["\n".join(self._mixed(rows) for _ in range(n_lines)) + "\n" for _ in range(body.get("n", 1))]
         texts = ['{"rows": []}' if "json_schema" in body else text for text in written]
         choices = [{"index": i, "text": text, "finish_reason": "stop"} for i, text in enumerate(texts)]
-        n_prompt, n_written = len(body["prompt"]) // 4, sum(map(len, texts)) // 4
+        n_prompt, n_written = len(body["prompt"]) // 4, len(texts[0]) // 4
         used = {"prompt_tokens": n_prompt, "completion_tokens": n_written, "total_tokens": n_prompt + n_written}
         return {"choices": choices, "usage": used}
 
