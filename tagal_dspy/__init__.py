@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from tagal_dspy.engines import make_lm
     from tagal_dspy.errors import NotEnoughRowsError, TagalError
     from tagal_dspy.metrics import TableMetric, TableReport, evaluate
-    from tagal_dspy.modules import Ledger, PromptRefine, ReducedLoop, RowGenerator, SynthLoop
+    from tagal_dspy.modules import Ledger, PromptRefine, ReducedLoop, RowGenerator, SynthLoop, load_program
     from tagal_dspy.obfuscation import Obfuscated, obfuscated
-    from tagal_dspy.optimizers import compile_program, generation_tasks
+    from tagal_dspy.optimizers import compile_program, generation_tasks, split_tasks, transfer
     from tagal_dspy.runs import RunStore
     from tagal_dspy.schema import SchemaOverrides, TableSchema
     from tagal_dspy.settings import Budget, RunSettings, run_settings
@@ -44,9 +44,12 @@ _HOMES = {
     "evaluate": "metrics",
     "generation_tasks": "optimizers",
     "load_dataset": "datasets",
+    "load_program": "modules",
     "make_lm": "engines",
     "obfuscated": "obfuscation",
     "run_settings": "settings",
+    "split_tasks": "optimizers",
+    "transfer": "optimizers",
 }
 
 __all__ = [
@@ -71,9 +74,12 @@ __all__ = [
     "evaluate",
     "generation_tasks",
     "load_dataset",
+    "load_program",
     "make_lm",
     "obfuscated",
     "run_settings",
+    "split_tasks",
+    "transfer",
 ]
 
 

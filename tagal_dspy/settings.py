@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -77,7 +78,8 @@ class RunSettings(BaseModel):
 class Budget(BaseModel):
     """What a run may take at most; calls under way when it is used up still end.
 
-    >>> Budget(max_calls=100).max_tokens
+    >>> Budget.parse("1.5Mtok, 2usd")
+    Budget(max_calls=None, max_tokens=1500000, max_cost=2.0)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,6 +87,23 @@ class Budget(BaseModel):
     max_calls: int | None = Field(default=None, ge=1, description="calls of language models, cached ones left out")
     max_tokens: int | None = Field(default=None, ge=1, description="prompt and completion tokens together")
     max_cost: float | None = Field(default=None, gt=0, description="money, in the currency of the prices")
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Read `500calls`, `200ktok`, `1Mtok` or `2usd`, or several of them with commas between; the first that is
+        reached ends the run. Raises `SettingsError` for anything else."""
+        limits: dict[str, float] = {}
+        for part in text.split(","):
+            found = re.fullmatch(r"(\d+|\d*\.\d+)\s*([kM]?)\s*(calls|tok|usd)", part.strip())
+            if found is None:
+                raise SettingsError(f"the budget {part.strip()!r} is none; write it as 500calls, 1Mtok or 2usd")
+            number, factor, unit = found.groups()
+            limits[_UNITS[unit]] = float(number) * _FACTORS[factor]
+        return validated(cls, limits)
+
+
+_UNITS = {"calls": "max_calls", "tok": "max_tokens", "usd": "max_cost"}
+_FACTORS = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
 def run_settings(preset: str, style: PromptStyle = "chat", **overrides: Any) -> RunSettings:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tagal_dspy.errors import SettingsError
-from tagal_dspy.settings import RunSettings, read_toml, run_settings
+from tagal_dspy.settings import Budget, RunSettings, read_toml, run_settings
 
 
 def test_defaults_are_those_of_the_paper() -> None:
@@ -73,3 +73,22 @@ def test_malformed_toml_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_toml_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsError, match="cannot read "):
         read_toml(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        ("500calls", {"max_calls": 500}),
+        ("1Mtok", {"max_tokens": 1_000_000}),
+        ("2.5 ktok", {"max_tokens": 2500}),
+        ("2usd,.1kcalls", {"max_cost": 2.0, "max_calls": 100}),
+    ],
+)
+def test_budget_is_read_from_text(text: str, limits: dict[str, float]) -> None:
+    assert Budget.parse(text) == Budget(**limits)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", "500", "usd", "2eur", "-1calls", "1e3calls", "0calls", "1.5calls"])
+def test_text_that_is_no_budget_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"500calls, 1Mtok or 2usd|max_calls"):
+        Budget.parse(text)

@@ -5,12 +5,12 @@ from tagal_dspy.modules.estimate import Estimate, estimated
 from tagal_dspy.modules.generator import RowGenerator
 from tagal_dspy.modules.ledger import Ledger, Price
 from tagal_dspy.modules.loop import TagalLoop
+from tagal_dspy.modules.program_file import METHODS, load_program
 from tagal_dspy.modules.prompt_refine import PromptRefine, TurnSummarizer
 from tagal_dspy.modules.reduced_loop import ReducedLoop
 from tagal_dspy.modules.synth_loop import SynthLoop
 from tagal_dspy.modules.turns import Progress, Turn
 from tagal_dspy.modules.wanted import Wanted
-from tagal_dspy.settings import Method
 
 __all__ = [
     "CRITICS",
@@ -33,10 +33,5 @@ __all__ = [
     "TurnSummarizer",
     "Wanted",
     "estimated",
+    "load_program",
 ]
-
-METHODS: dict[Method, type[TagalLoop]] = {
-    "synth-loop": SynthLoop,
-    "reduced-loop": ReducedLoop,
-    "prompt-refine": PromptRefine,
-}

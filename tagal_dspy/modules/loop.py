@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any, Literal
 
 import dspy
@@ -208,23 +210,28 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         return {**state, "settings": self.settings.model_dump(), **lineage}
 
     def load_state(self, state: dict[str, Any], **options: Any) -> None:
-        """Take over what `dump_state` wrote; raises `ProgramError` when it is of another kind of program."""
+        """Take over what `dump_state` wrote; raises `ProgramError` where it is of another kind of program."""
         if "settings" not in state:
             raise ProgramError("the file holds no program of tagal_dspy: it has no settings")
+        _check_versions(state)
         settings = validated(RunSettings, state["settings"])
         trial = self.deepcopy()
-        trial._apply(settings)
+        trial.apply(settings)
         expected, found = (
             {name for name, _ in trial.named_parameters()},
             set(state) - {"settings", "metadata", "lineage"},
         )
         if expected != found:
             raise ProgramError(f"the file holds the predictors {sorted(found)}; expected {sorted(expected)}")
-        self._apply(settings)
+        for name, predictor in trial.named_parameters():
+            n_saved, n_fields = _n_fields(state[name]), len(predictor.signature.fields)
+            if n_saved != n_fields:
+                raise ProgramError(f"{name} was saved with {n_saved} fields; expected {n_fields}")
+        self.apply(settings)
         self.lineage = state.get("lineage")
         super().load_state({name: value for name, value in state.items() if name != "lineage"}, **options)
 
-    def _apply(self, settings: RunSettings) -> None:
+    def apply(self, settings: RunSettings) -> None:
         """Take over settings, and with them the parts that they describe."""
         self.settings = settings
         described = _make_generator(settings)
@@ -234,6 +241,27 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         described_critic = CRITICS[settings.critic]()
         if self.critic is None or type(described_critic) is not type(self.critic):
             self.critic = described_critic
+
+
+def _check_versions(state: dict[str, Any]) -> None:
+    """Raise `ProgramError` for a program of a newer version: what it holds may mean something else here."""
+    saved = dict((state.get("metadata") or {}).get("dependency_versions") or {})
+    saved |= (state.get("lineage") or {}).get("versions") or {}
+    for name in ("tagal-dspy", "dspy"):
+        if name in saved and _minor(saved[name]) > _minor(version(name)):
+            raise ProgramError(f"it was saved with {name} {saved[name]}, and this is {version(name)}; upgrade {name}")
+
+
+def _minor(number: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", number)[:2]]
+
+
+def _n_fields(saved: Any) -> int:
+    """How many fields the signature of a saved predictor has."""
+    try:
+        return len(saved["signature"]["fields"])
+    except (KeyError, TypeError):
+        return 0
 
 
 def _without_lm(predictor: dspy.Predict) -> dspy.Predict:

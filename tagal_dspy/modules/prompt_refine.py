@@ -80,8 +80,9 @@ class PromptRefine(TagalLoop):
         super().__init__(*args, **parts)
         self.summarizer = TurnSummarizer(self.settings.context_window)
 
-    def _apply(self, settings: RunSettings) -> None:
-        super()._apply(settings)
+    def apply(self, settings: RunSettings) -> None:
+        """See `TagalLoop.apply`."""
+        super().apply(settings)
         self.summarizer.context_window = settings.context_window
 
     def plan(self, n_rounds: int, n_slots: int) -> tuple[int, int, int]:

@@ -4,6 +4,7 @@ from tagal_dspy.optimizers.compiling import Compiled, Plan, compile_program, pla
 from tagal_dspy.optimizers.drivers import DRIVERS
 from tagal_dspy.optimizers.lineage import Candidate, Lineage
 from tagal_dspy.optimizers.tasks import Tasks, generation_tasks, split_tasks
+from tagal_dspy.optimizers.transfer import transfer
 
 __all__ = [
     "DRIVERS",
@@ -16,4 +17,5 @@ __all__ = [
     "generation_tasks",
     "planned",
     "split_tasks",
+    "transfer",
 ]

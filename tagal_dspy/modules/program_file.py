@@ -1,0 +1,58 @@
+"""`load_program`: a saved program as the class that it was saved from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tagal_dspy.errors import ProgramError, SettingsError
+from tagal_dspy.modules.loop import TagalLoop
+from tagal_dspy.modules.prompt_refine import PromptRefine
+from tagal_dspy.modules.reduced_loop import ReducedLoop
+from tagal_dspy.modules.synth_loop import SynthLoop
+from tagal_dspy.settings import Method, RunSettings, validated
+
+METHODS: dict[Method, type[TagalLoop]] = {
+    "synth-loop": SynthLoop,
+    "reduced-loop": ReducedLoop,
+    "prompt-refine": PromptRefine,
+}
+
+
+def load_program(path: Path, **settings: Any) -> TagalLoop:
+    """Load what `program.save(path)` wrote.
+
+    Args:
+        path: a .json file. Programs with parts of your own are loaded with `load` by a program that has them.
+        settings: fields of `RunSettings` to use instead of the saved ones, all but the method.
+
+    Raises:
+        ProgramError: the file cannot be read, is no program, or is one of another structure or of a newer version.
+        SettingsError: a setting is unknown or impossible, or another method.
+    """
+    state = _read(path)
+    saved = state.get("settings")
+    method = saved.get("method") if isinstance(saved, dict) else None
+    if method not in METHODS:
+        raise ProgramError(f"{path} holds no program of tagal_dspy; give a file that a program was saved to")
+    program = METHODS[method]()
+    try:
+        program.load_state(state)
+    except (ProgramError, SettingsError) as error:
+        raise ProgramError(f"{path} cannot be loaded: {error}") from error
+    if settings.get("method", method) != method:
+        raise SettingsError(f"{path} is a program of the method {method}; leave out {settings['method']}")
+    if settings:
+        program.apply(validated(RunSettings, {**program.settings.model_dump(), **settings}))
+    return program
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ProgramError(f"the program {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ProgramError(f"{path} holds no program: it is no JSON") from error
+    return state if isinstance(state, dict) else {}
