@@ -45,7 +45,7 @@ class TagalSynthesizer:
 
     Attributes:
         task_: the split table, after `fit`.
-        program_: the program in use, after `fit`.
+        program_, lm_: the program and the language model in use, after `fit`.
         prediction_: turns, rejects and usage of the last `sample`.
     """
 
@@ -98,9 +98,9 @@ class TagalSynthesizer:
         self._table_name = next(iter(data)) if isinstance(data, Mapping) else None
         self.task_ = TableTask(_only_frame(data), target, overrides, examples=examples)
         self._rules = _as_rules(rules or (), self.task_)
-        self._lm = self._as_lm(self.lm)
+        self.lm_ = self._as_lm(self.lm)
         self.program_ = self.program or make_program(
-            run_settings(self.preset, prompt_style(self._lm), **self.settings)  # type: ignore[arg-type]
+            run_settings(self.preset, prompt_style(self.lm_), **self.settings)  # type: ignore[arg-type]
         )
         self._assign(self.critic_lm, "critic")
         self._assign(self.summary_lm, "summarizer")
@@ -184,7 +184,7 @@ class TagalSynthesizer:
         if store is not None:
             store.begin(self._fingerprint(n_rows, wanted))
             store.note("schema", self.task_.schema.to_dict())
-        with dspy.context(lm=self._lm, trace=None):
+        with dspy.context(lm=self.lm_, trace=None):
             prediction = self.program_(
                 task=self.task_, n_rows=n_rows, seed=self.seed, on_progress=on_progress, wanted=wanted, ledger=ledger
             )
@@ -195,8 +195,9 @@ class TagalSynthesizer:
     def _fingerprint(self, n_rows: int, wanted: Wanted) -> dict[str, Any]:
         """All that decides which table comes out, but for what the language models answer."""
         state = self.program_.dump_state()
+        state.pop("lineage", None)
         settings = state.pop("settings")
-        lms = {name: (part.lm or self._lm).model for name, part in self.program_.named_predictors()}
+        lms = {name: (part.lm or self.lm_).model for name, part in self.program_.named_predictors()}
         return {
             "version": version("tagal-dspy"),
             "table": self.task_.id,
@@ -213,12 +214,12 @@ class TagalSynthesizer:
 
     def preview(self, n_rows: int) -> list[list[dict[str, str]]]:
         """The messages of the first draws, one of each class where rows are drawn by class; no LM is called."""
-        with dspy.context(lm=self._lm):
+        with dspy.context(lm=self.lm_):
             return self.program_.preview(self.task_, n_rows, self.seed, Wanted(rules=self._rules))
 
     def estimate(self, n_rows: int, count: Callable[[str], int]) -> Estimate:
         """What `sample(n_rows)` will take, where `count` gives the tokens of a text; no LM is called."""
-        with dspy.context(lm=self._lm):
+        with dspy.context(lm=self.lm_):
             return estimated(self.program_, self._fitted(), n_rows, count, Wanted(rules=self._rules))
 
     def _assign(self, lm: str | dspy.LM | None, role: str) -> None:

@@ -14,7 +14,7 @@ from tagal_dspy.task import TableTask
 
 def describe(data: str, options: Options, as_json: bool) -> None:
     """Print schema and card; rules are checked against the real rows."""
-    dataset, task = _loaded(data, options)
+    dataset, task = loaded(data, options)
     rules = Rules.from_table(options.rules, task.schema)
     rules.check(task)
     if as_json:
@@ -26,7 +26,7 @@ def describe(data: str, options: Options, as_json: bool) -> None:
 
 def suggest(data: str, options: Options, as_json: bool) -> None:
     """Print rules that all real rows keep, as TOML."""
-    _, task = _loaded(data, options)
+    _, task = loaded(data, options)
     rules = suggest_rules(task)
     if as_json:
         out_json({"rules": rules.to_table()})
@@ -46,7 +46,8 @@ def preview(data: str, options: Options) -> None:
             out(f"--- prompt {number}, {message['role']} ---\n{message['content'].rstrip()}\n")
 
 
-def _loaded(data: str, options: Options) -> tuple[Dataset, TableTask]:
+def loaded(data: str, options: Options) -> tuple[Dataset, TableTask]:
+    """A table, as it is and as a task."""
     dataset = load_dataset(data)
     return dataset, TableTask(dataset.frame, overrides=named(options.table, dataset.name, dataset.target))
 

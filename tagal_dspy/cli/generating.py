@@ -25,7 +25,7 @@ from tagal_dspy.datasets import csv_text, guarded, load_dataset, read_table, wri
 from tagal_dspy.engines import Prices, cache_dir, count_tokens, is_local, pricing
 from tagal_dspy.errors import EngineError, OutputError, RunError, SettingsError, TagalError
 from tagal_dspy.few_shot import scarce_strata
-from tagal_dspy.modules import Ledger, Progress
+from tagal_dspy.modules import Ledger, Progress, load_program
 from tagal_dspy.reports import html, run_page
 from tagal_dspy.runs import SUFFIX, RunStore, run_name, runs_dir
 from tagal_dspy.synthesizer import TagalSynthesizer
@@ -93,7 +93,7 @@ def default_cache() -> Path:
     return cache_dir() / "answers"
 
 
-def _use_cache(folder: Path | None) -> None:
+def use_cache(folder: Path | None) -> None:
     """Keep answers of models in a folder; ask anew each time where None."""
     dspy.configure_cache(
         enable_disk_cache=folder is not None,
@@ -106,7 +106,7 @@ def _use_cache(folder: Path | None) -> None:
 
 def estimate(data: str, options: Options, as_json: bool) -> None:
     """Print what a run would take; no model is called."""
-    synthesizer, _ = _fitted(data, options)
+    synthesizer, _ = fitted(data, options)
     n_rows = len(read_table(options.remaining)) if options.remaining else options.rows
     found = synthesizer.estimate(n_rows, count_tokens)._asdict()
     if as_json:
@@ -121,10 +121,10 @@ def generate(data: str, options: Options, output: Output, kept: Kept) -> int:
     """Write rows; returns the exit code, 0 when all that were asked for are there."""
     output.check()
     partial = read_table(options.remaining) if options.remaining else None
-    synthesizer, name = _fitted(data, options)
+    synthesizer, name = fitted(data, options)
     for label, n_there in scarce_strata(synthesizer.task_, synthesizer.program_.settings.n_shots).items():
         say(f"note: {label!r} has {n_there} training rows; all of them are few-shots")
-    _use_cache(kept.cache)
+    use_cache(kept.cache)
     with RunStore(kept.run_file(name)) as store:
         command = {"data": data, "options": options.model_dump(mode="json"), "output": output.texts}
         store.note(
@@ -133,12 +133,13 @@ def generate(data: str, options: Options, output: Output, kept: Kept) -> int:
         return _Sampling(synthesizer, options, output, partial, store).run()
 
 
-def _fitted(data: str, options: Options) -> tuple[TagalSynthesizer, str]:
+def fitted(data: str, options: Options) -> tuple[TagalSynthesizer, str]:
     """A synthesizer that has seen the table, and the table's name."""
     specs = [spec for spec in (options.lm, options.critic_lm, options.summary_lm) if spec]
     if options.api_base and all(map(is_local, specs)):
         raise SettingsError("--api-base is for models on a server; name one, e.g. --lm openai/my-model")
     dataset = load_dataset(data)
+    program = load_program(options.program, **options.settings) if options.program else None
     synthesizer = TagalSynthesizer(
         options.lm,
         critic_lm=options.critic_lm,
@@ -146,6 +147,7 @@ def _fitted(data: str, options: Options) -> tuple[TagalSynthesizer, str]:
         api_base=options.api_base,
         concurrency=options.concurrency,
         preset=options.preset,
+        program=program,
         seed=options.seed,
         **options.settings,
     )
@@ -155,7 +157,7 @@ def _fitted(data: str, options: Options) -> tuple[TagalSynthesizer, str]:
     return synthesizer, dataset.name
 
 
-def _prices(given: tuple[float, float] | None) -> Prices | None:
+def prices(given: tuple[float, float] | None) -> Prices | None:
     """US dollars per token, from those per million."""
     return Prices(given[0] / 1e6, given[1] / 1e6) if given else None
 
@@ -172,7 +174,7 @@ class _Sampling:
         store: RunStore,
     ) -> None:
         self._synthesizer, self._options, self._output, self._partial = synthesizer, options, output, partial
-        self._ledger = Ledger(store, options.budget, pricing(_prices(options.price)))
+        self._ledger = Ledger(store, options.budget, pricing(prices(options.price)))
         self._store = store
         self._last: Progress | None = None
         self._started = time.monotonic()

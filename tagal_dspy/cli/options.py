@@ -24,6 +24,7 @@ class Options(BaseModel):
         rows_per: rows of each class, for `quotas_for`; `rows` is their sum unless given.
         balance: as many rows of each class.
         examples: a file of rows written by the user, shown beside the few-shots.
+        program: a file with a program, used with its own settings but for those given here.
         remaining: a file of partial rows to complete; it says how many rows there are, and of what kind.
         rules: the `[[rules]]` tables, for `Rules.from_table`; they are validated where the schema is known.
         concurrency: calls to a server under way at once; found by trying where None.
@@ -47,6 +48,7 @@ class Options(BaseModel):
     rows_per: dict[str, Annotated[int, Field(ge=0)]] | None = None
     balance: bool = False
     examples: Path | None = None
+    program: Path | None = None
     remaining: Path | None = None
     rules: list[dict[str, Any]] = Field(default_factory=list)
     table: SchemaOverrides = Field(default_factory=SchemaOverrides)
@@ -62,6 +64,8 @@ def read_options(config: Path | None, schema: Path | None, given: dict[str, Any]
     table |= {name: values.pop(name) for name in ("target", "notes") if name in values}
     if values.get("remaining"):
         _alone(values)
+    if values.get("program") and "preset" in values:
+        raise SettingsError("a program has settings of its own; leave out the preset")
     if values.get("rows_per") and "rows" not in values:
         values["rows"] = _sum(values["rows_per"])
     settings = {name: values.pop(name) for name in PROGRAM_FIELDS & values.keys()}

@@ -21,7 +21,7 @@ from tagal_dspy.errors import DataError, RunError, TagalError
 from tagal_dspy.runs import SUFFIX, RunRecord, load_run, remove_run, runs_dir
 
 LOCAL = "local:"
-NAMES_OF_FILES = ("lm", "critic_lm", "summary_lm", "examples", "remaining")
+NAMES_OF_FILES = ("lm", "critic_lm", "summary_lm", "examples", "program", "remaining")
 """Options that may name files."""
 
 SHOWN = ("name", "status", "rows", "calls", "tokens", "began")
@@ -41,7 +41,7 @@ def list_runs(as_json: bool) -> None:
     for name in SHOWN:
         table.add_column(name, no_wrap=name == "name")
     for line in lines:
-        rows = f"{line.get('rows', '')} of {line.get('wanted', '')}"
+        rows = f"{line['rows']} of {line['wanted']}" if line.get("wanted") else ""
         table.add_row(*(str({**line, "rows": rows}.get(name, "")) for name in SHOWN))
     Terminal().print(table)
 
@@ -68,11 +68,14 @@ def resume_run(name: str, budget: Mapping[str, float | None], new: Path | None, 
     """Make a run again from its record, and replace the files that it wrote before; returns the exit code."""
     check_free(new, force)
     path = _path(name)
-    command = load_run(path).facts.get("command")
+    facts = load_run(path).facts
+    command = facts.get("command")
+    if "optimizer" in facts.get("fingerprint", {}):
+        raise RunError(f"the run {path} is of `tagal optimize`; go on with it by giving the same command again")
     if command is None:
         raise RunError(f"the run {path} was made in Python; go on with it there, with the same arguments")
     folder, asked = Path(command["folder"]), command["options"]
-    files = {what: _found(folder, asked[what]) for what in NAMES_OF_FILES if asked[what]}
+    files = {what: _found(folder, asked[what]) for what in NAMES_OF_FILES if asked.get(what)}
     limits = {what: limit for what, limit in budget.items() if limit is not None}
     options = Options.model_validate({**asked, **files, "budget": limits})
     old = command["output"]

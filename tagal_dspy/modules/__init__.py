@@ -3,7 +3,7 @@
 from tagal_dspy.modules.critics import CRITICS, Critic, EyeCritic, GroundedCritic, HumanCritic, MeasuredCritic
 from tagal_dspy.modules.estimate import Estimate, estimated
 from tagal_dspy.modules.generator import RowGenerator
-from tagal_dspy.modules.ledger import Ledger, Price
+from tagal_dspy.modules.ledger import Ledger, Price, Usage
 from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.program_file import METHODS, load_program
 from tagal_dspy.modules.prompt_refine import PromptRefine, TurnSummarizer
@@ -31,6 +31,7 @@ __all__ = [
     "TagalLoop",
     "Turn",
     "TurnSummarizer",
+    "Usage",
     "Wanted",
     "estimated",
     "load_program",

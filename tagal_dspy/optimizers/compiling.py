@@ -6,10 +6,10 @@ import contextvars
 import inspect
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -19,7 +19,7 @@ from dspy.utils.exceptions import LMError
 from tagal_dspy.engines import count_tokens, pricing
 from tagal_dspy.errors import BudgetError, EngineError, SettingsError
 from tagal_dspy.metrics import Comparison, compare
-from tagal_dspy.modules import Ledger, Price, TagalLoop, estimated
+from tagal_dspy.modules import Ledger, Price, TagalLoop, Usage, estimated
 from tagal_dspy.optimizers.drivers import Driver, Job, Metric, driver_of
 from tagal_dspy.optimizers.lineage import Candidate, Lineage
 from tagal_dspy.optimizers.metering import Meter, metered
@@ -71,6 +71,7 @@ class Plan:
 
     Attributes:
         calls, tokens: of one table.
+        cost: of one table; None where the price is not known.
         proof_tables: written to prove the gain, half of them before the optimizer starts.
         least_tables: written by the optimizer until it has tried one candidate.
         tables: that the budget leaves to the optimizer; None where the budget does not say.
@@ -78,6 +79,7 @@ class Plan:
 
     calls: int
     tokens: int
+    cost: float | None
     proof_tables: int
     least_tables: int
     tables: int | None
@@ -96,6 +98,7 @@ def compile_program(
     seed: int = 0,
     n_threads: int = 4,
     demos: bool = False,
+    on_spend: Callable[[Usage, float | None], None] | None = None,
 ) -> Compiled:
     """Optimize the prompts of a program.
 
@@ -118,41 +121,60 @@ def compile_program(
         seed: of the optimizer.
         n_threads: tables written at once.
         demos: allow optimizers that make demos; demos hold real rows.
+        on_spend: called after each call, on any thread, with what all calls so far took and cost.
 
     Raises:
-        SettingsError: tasks overlap, the optimizer is unknown, the metric takes other arguments, or the budget is too
-            small for one candidate.
+        SettingsError: tasks overlap, the optimizer is unknown, the metric takes other arguments, the budget is too
+            small for one candidate, or it is of money and a price is not known.
         EngineError: there is no language model.
         BudgetError: the budget ended before the seed program was measured.
     """
-    _check(program, tasks, metric, optimizer, budget, demos)
+    price = price or pricing()
+    _check(program, tasks, metric, optimizer, budget, demos, price)
     name = optimizer if isinstance(optimizer, str) else type(optimizer).__name__
     if store is not None:
-        store.begin(_fingerprint(program, tasks, name, seed))
-    meter, lineage = Meter(Ledger(store, budget, price or pricing())), Lineage(program)
+        store.begin(fingerprint(program, tasks, name, seed))
+    meter, lineage = Meter(Ledger(store, budget, price), on_spend), Lineage(program)
     with _metered(program, reflection_lm, meter, lineage) as (student, lm):
         compilation = _Compilation(student, tasks, lineage.watched(metric), meter, lineage, n_threads)
         found = compilation.run(driver_of(optimizer), lm, seed)
     return compilation.judged(program, found, {"optimizer": name, "seed": seed, "metric": _described(metric)})
 
 
-def planned(program: dspy.Module, tasks: Tasks, optimizer: Any, budget: Budget) -> Plan:
-    """What `compile_program` will take; no LM is called, but `dspy.settings` must have one."""
-    calls, tokens = 1, 0
+def planned(program: dspy.Module, tasks: Tasks, optimizer: Any, budget: Budget, price: Price | None = None) -> Plan:
+    """What `compile_program` will take; no LM is called, but `dspy.settings` must have one.
+
+    Raises:
+        SettingsError: as `compile_program` does.
+    """
+    tasks.check()
+    calls, n_in, n_out = 1, 0, 0
     if isinstance(program, TagalLoop):
         example = tasks.held_out[0]
         found = estimated(program, example.task, example.n_rows, count_tokens)
-        calls, tokens = found.draws + found.critiques + found.summaries, found.prompt_tokens + found.completion_tokens
-    n_proof = 2 * len(tasks.held_out)
-    limits = [(budget.max_calls, calls), (budget.max_tokens, tokens)]
-    bounds = [limit // each - n_proof for limit, each in limits if limit is not None and each]
-    least = driver_of(optimizer).least(tasks, len(program.predictors()))
-    return Plan(calls, tokens, n_proof, least, min(bounds) if bounds else None)
+        calls = found.draws + found.critiques + found.summaries
+        n_in, n_out = found.prompt_tokens, found.completion_tokens
+    cost = (price or pricing())(dspy.settings.lm.model, n_in, n_out) if dspy.settings.lm is not None else None
+    if budget.max_cost is not None and cost is None:
+        raise SettingsError("the price of the model is not known, so money is no budget; give its price (--price)")
+    n_proof, least = 2 * len(tasks.held_out), driver_of(optimizer).least(tasks, len(program.predictors()))
+    limits = [(budget.max_calls, calls), (budget.max_tokens, n_in + n_out), (budget.max_cost, cost)]
+    bounds = [int(limit // each) - n_proof for limit, each in limits if limit is not None and each]
+    plan = Plan(calls, n_in + n_out, cost, n_proof, least, min(bounds) if bounds else None)
+    if plan.tables is not None and plan.tables < least:
+        n_tables, money = n_proof + least, f" (${(n_proof + least) * cost:.2g})" if cost else ""
+        raise SettingsError(
+            f"the budget is too small for one candidate: {n_tables} tables of about {calls} calls and "
+            f"{plan.tokens} tokens take {n_tables * calls} calls and {n_tables * plan.tokens} tokens{money}; "
+            "give more, or fewer tasks"
+        )
+    return plan
 
 
-def _check(program: dspy.Module, tasks: Tasks, metric: Metric, optimizer: Any, budget: Budget, demos: bool) -> None:
+def _check(
+    program: dspy.Module, tasks: Tasks, metric: Metric, optimizer: Any, budget: Budget, demos: bool, price: Price
+) -> None:
     """Raise `SettingsError` or `EngineError` for what cannot work, before anything is paid."""
-    tasks.check()
     try:
         inspect.signature(metric).bind(None, None, None, None, None)
     except TypeError as error:
@@ -160,19 +182,14 @@ def _check(program: dspy.Module, tasks: Tasks, metric: Metric, optimizer: Any, b
             f"the metric must take (gold, pred, trace, pred_name, pred_trace), as optimizers call it: {error}"
         ) from error
     if driver_of(optimizer).makes_demos and not demos:
-        raise SettingsError(f"{optimizer} makes demos, which hold real rows; allow them with demos=True (--demos)")
+        raise SettingsError(
+            f"{optimizer} makes demos, which hold real rows; allow them with demos=True (--allow-demos)"
+        )
     if not budget.model_dump(exclude_none=True):
         raise SettingsError("a compilation needs a budget of calls, tokens or money")
     if dspy.settings.lm is None and any(each.lm is None for each in program.predictors()):
         raise EngineError("no language model; use dspy.context(lm=make_lm(...)) or dspy.configure(lm=...)")
-    plan = planned(program, tasks, optimizer, budget)
-    if plan.tables is not None and plan.tables < plan.least_tables:
-        n_tables = plan.proof_tables + plan.least_tables
-        raise SettingsError(
-            f"the budget is too small for one candidate: {n_tables} tables of about {plan.calls} calls and "
-            f"{plan.tokens} tokens take {n_tables * plan.calls} calls and {n_tables * plan.tokens} tokens; "
-            "give more, or fewer tasks"
-        )
+    planned(program, tasks, optimizer, budget, price)
 
 
 @contextmanager
@@ -276,17 +293,20 @@ class _Compilation:
         if improved:
             for (_, mine), (_, its) in zip(better.named_predictors(), found.named_predictors(), strict=True):
                 mine.signature, mine.demos = its.signature, its.demos
-        verdict = self._verdict(gain, improved)
-        ledger, keys = self._meter.ledger, [task_key(each) for each in self._tasks.valid]
+        verdict, ledger = self._verdict(gain, improved), self._meter.ledger
+        pareto = tuple(self._lineage.pareto([task_key(each) for each in self._tasks.valid]))
         better.lineage = {
             **about,
             "versions": {name: version(name) for name in ("tagal-dspy", "dspy")},
             "verdict": verdict,
+            "improved": improved,
+            "gain": asdict(gain) if gain is not None else None,
             "held_out": {"seed": list(self._seed_scores), "optimized": list(self._scores)},
             "usage": ledger.usage,
+            "cost": ledger.cost,
+            "pareto": [each.number for each in pareto],
             "candidates": self._lineage.to_list(),
         }
-        pareto = tuple(self._lineage.pareto(keys))
         return Compiled(
             better,
             improved,
@@ -338,7 +358,7 @@ def _with_prompts(program: Any, candidate: Candidate) -> Any:
     return copied
 
 
-def _fingerprint(program: Any, tasks: Tasks, optimizer: str, seed: int) -> dict[str, Any]:
+def fingerprint(program: Any, tasks: Tasks, optimizer: str, seed: int) -> dict[str, Any]:
     """All that decides which program comes out, but for the budget and what the language models answer."""
     return {
         "version": version("tagal-dspy"),

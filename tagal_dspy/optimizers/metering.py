@@ -7,6 +7,7 @@ import hashlib
 import json
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import Any
@@ -17,7 +18,7 @@ from dspy.utils.callback import BaseCallback
 
 from tagal_dspy.engines import make_lm
 from tagal_dspy.errors import BudgetError
-from tagal_dspy.modules import Ledger
+from tagal_dspy.modules import Ledger, Usage
 from tagal_dspy.runs import Recorded
 
 _asked: ContextVar[tuple[str, bool]] = ContextVar("asked")
@@ -32,13 +33,15 @@ class Meter(BaseCallback):  # type: ignore[misc]
 
     Args:
         ledger: holds budget, price and record.
+        on_spend: called with what all calls so far took and cost, after each of them.
 
     Attributes:
         is_empty: whether a call was refused because the budget was used up.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, on_spend: Callable[[Usage, float | None], None] | None = None) -> None:
         self.ledger = ledger
+        self._on_spend = on_spend or (lambda usage, cost: None)
         self.is_empty = False
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
@@ -67,6 +70,7 @@ class Meter(BaseCallback):  # type: ignore[misc]
             answer = self._answers[key] = Future()
         if recorded is not None:
             self.ledger.spend(recorded.usage, recorded.cost)
+            self._on_spend(self.ledger.usage, self.ledger.cost)
             answer.set_result(_response(request, recorded))
         return key, answer, recorded is None
 
@@ -102,6 +106,7 @@ class Meter(BaseCallback):  # type: ignore[misc]
                 self.ledger.store.add(key, "call", Recorded(answer, usage, cost, key[:16]))
         finally:
             self._answers[key].set_result(response)
+        self._on_spend(self.ledger.usage, self.ledger.cost)
 
 
 class _Engine:
@@ -150,12 +155,15 @@ class AsyncMeteredEngine(_Engine):
 
 
 def metered(lm: dspy.LM, meter: Meter) -> dspy.LM:
-    """A copy of an LM whose calls go through a meter; while it is asked, the meter is a callback of DSPy."""
+    """A copy of an LM whose calls go through a meter; while it is asked, the meter is a callback of DSPy.
+
+    DSPy's cache is left out: what it answers would not be counted, and another program would come out.
+    """
     if isinstance(lm.engine, str):
-        lm = make_lm(lm.model, cache=lm.cache, model_type=lm.model_type, **lm.kwargs)
+        lm = make_lm(lm.model, model_type=lm.model_type, **lm.kwargs)
     engine = MeteredEngine(lm.engine, meter)
     others = AsyncMeteredEngine(lm._async_engine_spec, meter) if lm._async_engine_spec is not None else None
-    return lm.copy(engine=engine, async_engine=others)
+    return lm.copy(engine=engine, async_engine=others, cache=False)
 
 
 def _response(request: lm15.Request, recorded: Recorded) -> lm15.Response:

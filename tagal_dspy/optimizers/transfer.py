@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dspy
 import numpy as np
@@ -52,7 +52,7 @@ def transfer(
 
     def score(program: TagalLoop, lm: dspy.LM, task: dspy.Example) -> float:
         with dspy.context(lm=lm):
-            said = metric(task, program(**task.inputs()))
+            said: Any = metric(task, program(**task.inputs()))
         return float(getattr(said, "score", said))
 
     places = [(name, lm, task) for name in programs for lm in models for task in tasks]
