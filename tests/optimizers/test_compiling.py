@@ -219,8 +219,18 @@ def test_missing_language_model_is_an_error() -> None:
 
 
 def test_budget_that_ends_before_the_seed_program_is_measured_is_an_error() -> None:
-    with pytest.raises(BudgetError, match="the budget of 1e-06 is used up"):
-        compiled("gepa", budget=Budget(max_calls=200, max_cost=0.000001), price=pricing(Prices(1, 1)), n_threads=1)
+    def chatty(asked: Asked) -> Answer:
+        return {"rows": f"{writer(asked)['rows']}\n{'x' * 200_000}"}  # type: ignore[index]
+
+    with pytest.raises(BudgetError, match="the budget of 30000 tokens is used up"):
+        compiled("gepa", budget=Budget(max_tokens=30_000), lm=scripted_lm(chatty, cache=False), n_threads=1)
+
+
+def test_budget_of_money_needs_a_price_and_enough_money() -> None:
+    refuse("the price of the model is not known", budget=Budget(max_cost=1))
+    refuse(
+        r"too small for one candidate: .* \(\$0.024\)", budget=Budget(max_cost=0.02), price=pricing(Prices(1e-6, 1e-6))
+    )
 
 
 def test_tasks_hold_no_row() -> None:
