@@ -28,6 +28,7 @@ Schema = Annotated[Optional[Path], typer.Option(help="TOML file: what you know b
 Notes = Annotated[Optional[str], typer.Option(help="What a model should know about the table.")]
 Lm = Annotated[Optional[str], typer.Option(help="local, local:file.gguf, local:org/repo/file.gguf, or provider/model.")]
 RoleLm = Annotated[Optional[str], typer.Option(help="Another model for this role.")]
+ApiBase = Annotated[Optional[str], typer.Option(help="Address of an OpenAI-compatible server.")]
 Preset = Annotated[
     Optional[str], typer.Option(help="grounded, or paper (the published method).", show_default="grounded")
 ]
@@ -36,6 +37,8 @@ Method = Annotated[
 ]
 Iterations = Annotated[Optional[int], typer.Option(help="Turns in a round.")]
 Shots = Annotated[Optional[int], typer.Option(help="Real rows of each class shown to the model.")]
+Temperature = Annotated[Optional[float], typer.Option(help="Of the generation model, 0 to 2.")]
+Program = Annotated[Optional[Path], typer.Option(help="File with a saved program; it has settings of its own.")]
 Critic = Annotated[Optional[str], typer.Option(help="eye, grounded, measured, human or none.")]
 ContextWindow = Annotated[
     Optional[int], typer.Option(help="Tokens of prompt and answer that the model takes.", show_default="as listed")
@@ -89,13 +92,14 @@ def generate(
     lm: Lm = None,
     critic_lm: RoleLm = None,
     summary_lm: RoleLm = None,
-    api_base: Annotated[Optional[str], typer.Option(help="Address of an OpenAI-compatible server.")] = None,
+    api_base: ApiBase = None,
     iterations: Iterations = None,
     shots: Shots = None,
-    temperature: Annotated[Optional[float], typer.Option(help="Of the generation model, 0 to 2.")] = None,
+    temperature: Temperature = None,
     context_window: ContextWindow = None,
     codec: Codec = None,
     critic: Critic = None,
+    program: Program = None,
     examples: Examples = None,
     max_calls: MaxCalls = None,
     max_tokens: MaxTokens = None,
@@ -142,6 +146,7 @@ def generate(
         "context_window": context_window,
         "codec": codec,
         "critic": critic,
+        "program": program,
         "examples": examples,
         "max_calls": max_calls,
         "max_tokens": max_tokens,
@@ -186,6 +191,116 @@ def evaluate(
 
     asked = evaluating.Asked(real, synthetic, target, holdout, protocol, baselines, schema, seed)
     evaluating.evaluate(asked, evaluating.Files(html, markdown, latex, force), as_json)
+
+
+@app.command()
+def optimize(
+    data: Annotated[
+        list[str], typer.Argument(metavar="DATA...", help="As for `generate`; of several tables the last is held out.")
+    ],
+    budget: Annotated[
+        Optional[str],
+        typer.Option(help="What all calls may take: 500calls, 1Mtok, 2usd, or several with commas between."),
+    ] = None,
+    rows: Annotated[Optional[int], typer.Option(help="Rows of each table to write.", show_default="100")] = None,
+    target: Target = None,
+    optimizer: Annotated[
+        str, typer.Option(help="gepa, mipro, copro or simba; with --allow-demos bootstrap or bootstrap-rs.")
+    ] = "gepa",
+    program: Program = None,
+    method: Method = None,
+    preset: Preset = None,
+    lm: Lm = None,
+    critic_lm: RoleLm = None,
+    summary_lm: RoleLm = None,
+    reflection_lm: Annotated[
+        Optional[str], typer.Option(help="Model that writes the new prompts.", show_default="--lm")
+    ] = None,
+    api_base: ApiBase = None,
+    iterations: Iterations = None,
+    shots: Shots = None,
+    temperature: Temperature = None,
+    critic: Critic = None,
+    price: Price = None,
+    tasks: Annotated[
+        tuple[int, int, int],
+        typer.Option(metavar="TRAIN VALID HELD-OUT", help="Tables to learn from, choose by, and prove a gain on."),
+    ] = (4, 4, 8),
+    seed: Seed = None,
+    notes: Notes = None,
+    schema: Schema = None,
+    config: Config = None,
+    allow_demos: Annotated[
+        bool, typer.Option("--allow-demos", help="Let prompts hold whole examples; these have real rows in them.")
+    ] = False,
+    run: Annotated[
+        Optional[Path],
+        typer.Option(help="File that records the calls.", show_default="one for this command, which goes on with it"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="File for the program.")] = Path("program.json"),
+    html: Html = None,
+    force: Force = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show calls, tokens, price and time; no model is called.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the prompts of a program better within a budget, and prove it on tables held out."""
+    from tagal_dspy.cli import optimizing
+    from tagal_dspy.cli.options import read_options
+    from tagal_dspy.settings import Budget
+
+    given = {
+        "rows": rows,
+        "target": target,
+        "program": program,
+        "method": method,
+        "preset": preset,
+        "lm": lm,
+        "critic_lm": critic_lm,
+        "summary_lm": summary_lm,
+        "api_base": api_base,
+        "n_iter": iterations,
+        "n_shots": shots,
+        "temperature": temperature,
+        "critic": critic,
+        "price": price,
+        "seed": seed,
+        "notes": notes,
+        **(Budget.parse(budget).model_dump() if budget else {}),
+    }
+    options = read_options(config, schema, given)
+    asked = optimizing.Asked(data, optimizer, reflection_lm, tasks, allow_demos)
+    if dry_run:
+        optimizing.plan(options, asked, as_json)
+        return
+    raise typer.Exit(optimizing.optimize(options, asked, optimizing.Output(out, html, force, as_json), run))
+
+
+@app.command()
+def transfer(
+    data: Annotated[list[str], typer.Argument(metavar="DATA...", help="As for `generate`; one table or more.")],
+    program: Annotated[list[Path], typer.Option(help="File with a saved program; may be given again.")],
+    lm: Annotated[list[str], typer.Option(help="Model, as for `generate`; may be given again.")] = ["local"],  # noqa: B006
+    rows: Annotated[Optional[int], typer.Option(help="Rows of each table to write.", show_default="100")] = None,
+    target: Target = None,
+    tasks: Annotated[int, typer.Option(min=1, help="Tables to write with each program and model.")] = 8,
+    api_base: ApiBase = None,
+    seed: Seed = None,
+    schema: Schema = None,
+    html: Html = None,
+    markdown: Annotated[Optional[Path], typer.Option(help="File for the scores as Markdown.")] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score saved programs on tables and with models, all under the same seeds."""
+    from tagal_dspy.cli import optimizing
+    from tagal_dspy.cli.evaluating import Files
+    from tagal_dspy.cli.options import read_options
+
+    given = {"rows": rows, "target": target, "api_base": api_base, "seed": seed}
+    options = read_options(None, schema, given)
+    optimizing.transfer(data, program, lm, options, tasks, Files(html, markdown, None, force), as_json)
 
 
 @app.command()

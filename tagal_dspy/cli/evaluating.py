@@ -85,7 +85,7 @@ def evaluate(asked: Asked, files: Files, as_json: bool) -> None:
     for sentence in result.sentences:
         console.print(sentence)
     for table in result.tables:
-        console.print(_rich(table))
+        console.print(rich_table(table))
 
 
 def _by_default(asked: Asked) -> _Result:
@@ -116,7 +116,8 @@ def _by_paper(asked: Asked) -> _Result:
     return _Result({"table": real.name, "target": target, **plain(found)}, lambda: page, page.lead, page.tables)
 
 
-def _rich(table: Table) -> RichTable:
+def rich_table(table: Table) -> RichTable:
+    """A table of a report for the terminal."""
     shown = RichTable(title=Text(table.caption), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     lines = [table.header, *table.rows]
     if len(table.header) > MAX_COLUMNS:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from typing import Any
 
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tagal_dspy.cli.terminal import say, terminal
-from tagal_dspy.modules import Progress
+from tagal_dspy.cli.terminal import Terminal, say, terminal
+from tagal_dspy.modules import Progress, Usage
+from tagal_dspy.settings import Budget
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -39,16 +42,44 @@ def progress_shown(n_rows: int, *, alone: bool) -> Iterator[Callable[[Progress],
 
 def _line(progress: Progress, started: float) -> str:
     rate = len(progress.rows) / max(time.monotonic() - started, 1e-9)
-    tokens = sum(each["prompt_tokens"] + each["completion_tokens"] for each in progress.usage.values())
-    calls = sum(each["calls"] for each in progress.usage.values())
     rejects = ", ".join(f"{reason} {count}" for reason, count in progress.rejects.items())
     parts = [
         f"{len(progress.rows)}/{progress.n_wanted} rows",
         f"{rate:.2f} rows/s",
-        f"{calls} calls",
-        f"{tokens} tokens",
+        _used(progress.usage),
     ]
     return "; ".join(parts + ([f"rejected: {rejects}"] if rejects else []))
+
+
+def _used(usage: Usage) -> str:
+    calls = sum(each["calls"] for each in usage.values())
+    tokens = sum(each["prompt_tokens"] + each["completion_tokens"] for each in usage.values())
+    return f"{calls} calls; {tokens} tokens"
+
+
+@contextmanager
+def spend_shown(budget: Budget) -> Iterator[Callable[[Usage, float | None], None]]:
+    """Give a function to call with what was spent. Nobody else reaches the terminal meanwhile: optimizers, and the bars
+    and warnings of what they use, have much to say."""
+    limits = ", ".join(f"{limit:g} {name[4:]}" for name, limit in budget.model_dump(exclude_none=True).items())
+    console, said = Terminal(file=sys.stderr), time.monotonic()
+
+    def line(usage: Usage, cost: float | None) -> Text:
+        money = "" if cost is None else f"; {cost:.4f} US dollars"
+        return Text(f"{_used(usage)}{money} of {limits}")
+
+    def show(usage: Usage, cost: float | None) -> None:
+        nonlocal said
+        if live is not None:
+            live.update(line(usage, cost))
+        elif time.monotonic() - said >= SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
+            console.print(line(usage, cost), soft_wrap=True)
+
+    options: dict[str, Any] = {"transient": True, "redirect_stdout": False, "redirect_stderr": False}
+    shown = Live(Text("waiting for the model"), console=console, **options) if console.is_terminal else nullcontext()
+    with shown as live, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield show
 
 
 def summary_table(summary: dict[str, Any]) -> None:

@@ -65,16 +65,6 @@ class Candidate:
             name: float(np.mean([each[name] for each in self.objectives.values() if name in each])) for name in names
         }
 
-    def diff(self, parent: Candidate) -> str:
-        """What differs from the parent's prompts, as a unified diff."""
-        lines: list[str] = []
-        for name, text in self.prompts.items():
-            before, after = parent.prompts.get(name, "").splitlines(), text.splitlines()
-            lines += difflib.unified_diff(
-                before, after, f"{parent.number}/{name}", f"{self.number}/{name}", lineterm=""
-            )
-        return "\n".join(lines)
-
 
 class Lineage(BaseCallback):  # type: ignore[misc]
     """Watches programs run and metrics score them.
@@ -175,6 +165,22 @@ class Lineage(BaseCallback):  # type: ignore[misc]
             }
             for each in self.candidates.values()
         ]
+
+
+def prompt_diff(before: Prompts, after: Prompts) -> str:
+    """What differs in the instructions, as a unified diff.
+
+    >>> print(prompt_diff({"predict": "Write rows."}, {"predict": "Write new rows."}))
+    --- predict
+    +++ predict
+    @@ -1 +1 @@
+    -Write rows.
+    +Write new rows.
+    """
+    lines: list[str] = []
+    for name, text in after.items():
+        lines += difflib.unified_diff(before.get(name, "").splitlines(), text.splitlines(), name, name, lineterm="")
+    return "\n".join(lines)
 
 
 def cost_objective(pred: Any) -> float:

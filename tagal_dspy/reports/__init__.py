@@ -1,6 +1,7 @@
 """Reports for people: one content, as HTML, Markdown and LaTeX."""
 
 from tagal_dspy.reports.evaluation import evaluation_page
+from tagal_dspy.reports.lineage import lineage_page
 from tagal_dspy.reports.page import Figure, Listing, Page, Section, Table, html
 from tagal_dspy.reports.paper import paper_page, paper_table, published
 from tagal_dspy.reports.run import run_page, run_sections
@@ -15,6 +16,7 @@ __all__ = [
     "evaluation_page",
     "html",
     "latex",
+    "lineage_page",
     "markdown",
     "markdown_table",
     "paper_page",

@@ -110,6 +110,25 @@ def curve_chart(values: Sequence[float], title: str) -> str:
     return _svg(data, {"mark": mark, "encoding": encoding, "width": 240, "height": 140})
 
 
+def candidates_chart(points: Sequence[tuple[int, float, bool]]) -> str:
+    """Number and score of each candidate, filled where marked, and a line along the best so far."""
+    data = [
+        {"number": number, "score": score, "best": max(each[1] for each in points[: place + 1]), "fill": float(marked)}
+        for place, (number, score, marked) in enumerate(points)
+    ]
+    axis = {"tickMinStep": 1, "format": "d", "grid": False}
+    x = {"field": "number", "type": "quantitative", "title": "candidate", "axis": axis}
+    y = {"type": "quantitative", "title": "score", "scale": {"zero": False}}
+    fill = {"field": "fill", "type": "quantitative", "scale": {"domain": [0, 1], "range": [0, 1]}, "legend": None}
+    line = {"type": "line", "interpolate": "step-after", "color": "var(--muted)"}
+    point = {"type": "point", "size": 60, "stroke": "var(--synthetic)", "fill": "var(--synthetic)", "strokeOpacity": 1}
+    layers = [
+        {"mark": line, "encoding": {"x": x, "y": {**y, "field": "best"}}},
+        {"mark": point, "encoding": {"x": x, "y": {**y, "field": "score"}, "fillOpacity": fill}},
+    ]
+    return _svg(data, {"layer": layers, "width": 420, "height": 200})
+
+
 def _tenths(value: float) -> str:
     """The first decimal, as much as a small cell holds: `.7`, `-.2`; nothing for what rounds to 0."""
     text = f"{value:.1f}".replace("0.", ".")

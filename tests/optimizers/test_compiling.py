@@ -28,6 +28,7 @@ from tagal_dspy.engines import Prices, pricing
 from tagal_dspy.errors import BudgetError, EngineError, SettingsError
 from tagal_dspy.modules import SynthLoop
 from tagal_dspy.optimizers import Compiled, Tasks, compile_program, generation_tasks, planned, split_tasks
+from tagal_dspy.optimizers.lineage import prompt_diff
 from tagal_dspy.runs import RunStore, load_run
 from tagal_dspy.settings import Budget
 from tagal_dspy.testing import Answer, Asked, scripted_lm
@@ -146,7 +147,7 @@ def test_candidates_tell_parent_diff_cost_and_rows_that_are_not_real(found: Comp
     assert seed.parent is None
     child = next(each for each in others if PLANTED in each.prompts["generator.predict"])
     parent = list(found.lineage.candidates.values())[child.parent or 0]
-    assert f"+{PLANTED}" in child.diff(parent)
+    assert f"+{PLANTED}" in prompt_diff(parent.prompts, child.prompts)
     assert child.tokens > 0
     assert len(child.sample.splitlines()) == 4
     real = set(people_frame().to_csv(index=False).splitlines()[1:])

@@ -71,6 +71,6 @@ def slow_lm(fails_first: bool = False) -> tuple[Any, dspy.LM, Meter]:
         time.sleep(0.05)
         return str(len(lm.engine.asked))
 
-    lm = scripted_lm(answer, cache=False)
+    lm = scripted_lm(answer)
     meter = Meter(Ledger(None, Budget()))
     return lm.engine, metered(lm, meter), meter
