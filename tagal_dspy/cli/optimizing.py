@@ -194,10 +194,9 @@ def _written(found: Compiled, output: Output, run: str) -> None:
     if output.as_json:
         out_json({**lineage, "out": str(output.path), "run": run})
         return
-    console = Terminal()
-    console.print(f"{found.verdict}.")
-    console.print(rich_table(candidates_table(lineage)))
-    console.print(f"{'The optimized' if found.improved else 'The seed'} program is in {output.path}; the run is {run}.")
+    out(f"{found.verdict}.")
+    Terminal().print(rich_table(candidates_table(lineage)))
+    out(f"{'The optimized' if found.improved else 'The seed'} program is in {output.path}; the run is {run}.")
 
 
 def transfer(

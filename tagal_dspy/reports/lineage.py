@@ -19,11 +19,12 @@ Candidates = Sequence[Mapping[str, Any]]
 def lineage_page(lineage: Lineage) -> Page:
     """The report of `program.lineage`, as a compilation made it or as a file has it; no real row is in it."""
     candidates: Candidates = lineage["candidates"]
+    objectives = list(dict.fromkeys(name for each in candidates for name in each["objectives"]))
     tried: list[Part] = [
         "A candidate is indented under the one that it was made from. Its score is the mean over the tables it was "
         "scored on, which are fewer where it was dropped early; the gain above is that of the held-out tables alone.",
         *_figure(lineage),
-        candidates_table(lineage),
+        candidates_table(lineage, objectives),
     ]
     sections = [
         Section("Held-out tables", list(_proof(lineage))),
@@ -34,10 +35,9 @@ def lineage_page(lineage: Lineage) -> Page:
     return Page(f"Optimized program: {lineage['optimizer']}", list(_lead(lineage)), sections)
 
 
-def candidates_table(lineage: Lineage) -> Table:
-    """All candidates as a tree, with what they scored and took."""
+def candidates_table(lineage: Lineage, objectives: Sequence[str] = ()) -> Table:
+    """All candidates as a tree, with their score, some of their objectives, and what they took."""
     candidates: Candidates = lineage["candidates"]
-    objectives = list(dict.fromkeys(name for each in candidates for name in each["objectives"]))
     rows = [
         [
             f"{'— ' * depth}{each['number']}",
