@@ -74,7 +74,7 @@ def optimized(server: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 def test_verdict_and_candidates_are_shown_and_nothing_of_dspy(optimized: tuple[Path, str, str]) -> None:
     _, out, err = optimized
     assert out.startswith("significant gain: +")
-    assert "Candidates; 0 is the seed program" in out
+    assert "Candidates; 0 is the seed program" in " ".join(out.split())
     assert "The optimized program is in" in out
     assert all(re.fullmatch(r"\d+ calls; \d+ tokens of 40 calls", line) for line in err.splitlines())
 

