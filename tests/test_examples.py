@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dspy
 import pytest
-from planted import PLANTED, proposer, writer
+from planted import PLANTED, writer, youth
 from scripts import shop_rows, shop_task
 
 from tagal_dspy import Budget, RunSettings, SynthLoop, TableMetric
@@ -15,6 +15,10 @@ from tagal_dspy.testing import Answer, Asked, scripted_lm
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 LOOP = SynthLoop(RunSettings(n_iter=1, n_shots=2, critic="none", rows_per_draw=8))
+
+
+def proposer() -> dspy.LM:
+    return scripted_lm(lambda asked: dict.fromkeys(asked.fields, PLANTED), cache=False)
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +46,9 @@ def test_loops_run_in_parallel_and_the_best_of_some_is_kept() -> None:
 
 def test_own_module_around_the_generator_is_compiled_by_plain_gepa() -> None:
     import own_module as example
-    from planted import youth
 
     with dspy.context(lm=scripted_lm(writer, cache=False)):
-        found = example.compiled(shop_task(), youth, proposer(1), 10, 60)
+        found = example.compiled(shop_task(), youth, proposer(), 10, 30)
     assert PLANTED in found.generator.predict.signature.instructions
 
 
@@ -53,6 +56,6 @@ def test_own_critic_sampler_and_metric_are_compiled_and_proven() -> None:
     import own_parts as example
 
     with dspy.context(lm=scripted_lm(writer, cache=False)):
-        found = example.compiled(shop_task(), 40, proposer(1), Budget(max_calls=300), 10)
+        found = example.compiled(shop_task(), 40, proposer(), Budget(max_calls=120), 10)
     assert found.improved
     assert PLANTED in found.program.generator.predict.signature.instructions
