@@ -1,7 +1,7 @@
 """A user's own module around `RowGenerator`, compiled with plain `dspy.GEPA`: nothing of `compile_program` is needed.
 
 One predictor, one call a table. The metric says what is wrong with a table, and GEPA rewrites the instruction.
-GEPA's own proposer shows the model that writes instructions whole prompts, real rows included; `compile_program` does not.
+GEPA shows the model that writes instructions whole prompts, real rows included; `compile_program` does not.
 """
 
 from __future__ import annotations
