@@ -41,6 +41,12 @@ class RunSettings(BaseModel):
     n_iter: int = Field(default=3, ge=1, le=20, description="turns (generate, then critique) in a round")
     n_shots: int = Field(default=20, ge=1, le=1000, description="real rows of each class shown to the generator")
     temperature: float = Field(default=0.7, ge=0.0, le=2.0, description="of the generation LM")
+    critic_temperature: float | None = Field(
+        default=None, ge=0.0, le=2.0, description="of the critique LM; the LM's own where None"
+    )
+    summary_temperature: float | None = Field(
+        default=None, ge=0.0, le=2.0, description="of the summary LM; the LM's own where None"
+    )
     rows_per_draw: int = Field(default=20, ge=1, le=1000, description="rows asked of the LM in one call")
     branches: int = Field(
         default=1, ge=1, le=64, description="parallel continuations of one prompt that share the rows of a draw"
@@ -52,6 +58,9 @@ class RunSettings(BaseModel):
     )
     codec: CodecName = "csv"
     column_order: ColumnOrder = "original"
+    info: Literal["card", "none"] = Field(
+        default="card", description="what the generation LM is told besides the real rows that it is shown"
+    )
     draws: Literal["joint", "by-class"] = Field(
         default="joint", description="all classes in one call, or one class a call with its label fixed"
     )

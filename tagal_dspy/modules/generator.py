@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
@@ -13,7 +13,7 @@ from tagal_dspy.card import make_card
 from tagal_dspy.codecs import Decoded, RowCodec, make_codec
 from tagal_dspy.errors import EngineError
 from tagal_dspy.modules.context import Fields, Window, evenly, fitted
-from tagal_dspy.modules.ledger import Role
+from tagal_dspy.modules.ledger import Role, draw_config
 from tagal_dspy.rules import Rules
 from tagal_dspy.schema import ModelledColumn, Row
 from tagal_dspy.settings import CodecName, ColumnOrder
@@ -32,6 +32,7 @@ class RowGenerator(Role):
             drawn side by side, where the engine can; None lets one continuation write them all.
         context_window: tokens of prompt and answer that the LM takes; what its engine knows where None. A request
             that does not fit is shortened by the rule of `tagal_dspy.modules.context`.
+        info: whether the card is told; rules, which stand on it, are not told without it.
 
     Called with a task and `n_rows`, returns a `dspy.Prediction` with `answer` (the `Table` as it came) and `decoded`
     (its rows, and what is no row). Never raises for what the LM answers.
@@ -44,6 +45,7 @@ class RowGenerator(Role):
         temperature: float = 0.7,
         branch_rows: int | None = None,
         context_window: int | None = None,
+        info: Literal["card", "none"] = "card",
     ) -> None:
         super().__init__()
         self.codec = codec
@@ -51,6 +53,7 @@ class RowGenerator(Role):
         self.temperature = temperature
         self.branch_rows = branch_rows
         self.context_window = context_window
+        self.info = info
         self.predict = dspy.Predict(GenerateRows)
 
     def forward(self, task: TableTask, n_rows: int, **request: Any) -> dspy.Prediction:
@@ -114,8 +117,9 @@ class RowGenerator(Role):
         rules: Rules | None = None,
     ) -> dict[str, Any]:
         """The fields of `GenerateRows` for a draw, without the history; what is not said is left out."""
+        told = self.info == "card" and examples is not None and not refined_prompt
         fields: dict[str, Any] = {
-            "card": make_card(task.schema, rules) if examples is not None and not refined_prompt else None,
+            "card": make_card(task.schema, rules) if told else None,
             "refined_prompt": refined_prompt,
             "examples": Table(text=self.wire(task).encode(examples)) if examples is not None else None,
             "critique": critique or None,
@@ -139,9 +143,7 @@ class RowGenerator(Role):
         adapter = adapter_for(lm)
         # DSPy's modules that sample a program anew (SIMBA, BestOfN) give its LM a rollout id of its own.
         rollout_id ^= lm.kwargs.get("rollout_id") or 0
-        config: dict[str, Any] = {"temperature": self.temperature}
-        if self.temperature > 0:
-            config["rollout_id"] = rollout_id
+        config = draw_config(rollout_id, self.temperature)
         if getattr(getattr(lm, "engine", None), "takes_grammar", False):
             config["seed"] = rollout_id
             per_branch = min(self.branch_rows or n_rows, n_rows)

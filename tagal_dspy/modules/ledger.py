@@ -34,6 +34,12 @@ class Role(dspy.Module):  # type: ignore[misc]
         return dspy.Prediction(**recorded)
 
 
+def draw_config(rollout_id: int, temperature: float | None) -> dict[str, Any]:
+    """What a predictor is told of how to draw: the LM's own temperature where None; at 0 all draws are one."""
+    config: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
+    return config if temperature == 0 else {**config, "rollout_id": rollout_id}
+
+
 class Call(NamedTuple):
     """One call of a module that a round waits for.
 

@@ -180,6 +180,8 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         written = Written(shown, turn.rows, turn.rejects, run.wanted.narrowed(slot), earlier)
         rollout_id = run.rollout_id(number, iteration, "critique")
         inputs = {"task": run.task, "written": written, "rollout_id": rollout_id}
+        if self.settings.critic_temperature is not None:
+            inputs["temperature"] = self.settings.critic_temperature
         said = yield Call(self.critic, inputs, f"{number}/{iteration}/critique")
         return replace(turn, critique=said.critique, discrepancies=tuple(said.get("discrepancies") or ()))
 
@@ -235,7 +237,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         """Take over settings, and with them the parts that they describe."""
         self.settings = settings
         described = _make_generator(settings)
-        for name in ("codec", "column_order", "temperature", "branch_rows", "context_window"):
+        for name in ("codec", "column_order", "temperature", "branch_rows", "context_window", "info"):
             setattr(self.generator, name, getattr(described, name))
         self.sampler = SAMPLERS[settings.few_shots]()
         described_critic = CRITICS[settings.critic]()
@@ -273,5 +275,10 @@ def _without_lm(predictor: dspy.Predict) -> dspy.Predict:
 def _make_generator(settings: RunSettings) -> RowGenerator:
     branch_rows = math.ceil(settings.rows_per_draw / settings.branches) if settings.branches > 1 else None
     return RowGenerator(
-        settings.codec, settings.column_order, settings.temperature, branch_rows, settings.context_window
+        settings.codec,
+        settings.column_order,
+        settings.temperature,
+        branch_rows,
+        settings.context_window,
+        settings.info,
     )

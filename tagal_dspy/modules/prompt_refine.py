@@ -11,7 +11,7 @@ from dspy.utils.exceptions import AdapterParseError
 from tagal_dspy.card import make_card
 from tagal_dspy.conditions import Slot
 from tagal_dspy.modules.context import Window
-from tagal_dspy.modules.ledger import Call, Role
+from tagal_dspy.modules.ledger import Call, Role, draw_config
 from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.rounds import Steps
 from tagal_dspy.modules.run import Run
@@ -32,11 +32,13 @@ class TurnSummarizer(Role):
 
     Args:
         context_window: see `RowGenerator`.
+        temperature: of the LM; its own where None.
     """
 
-    def __init__(self, context_window: int | None = None) -> None:
+    def __init__(self, context_window: int | None = None, temperature: float | None = None) -> None:
         super().__init__()
         self.context_window = context_window
+        self.temperature = temperature
         self.predict = dspy.Predict(SummarizeTurns)
 
     def forward(self, task: TableTask, turns: tuple[Turn, ...], rollout_id: int = 0) -> dspy.Prediction:
@@ -65,7 +67,7 @@ class TurnSummarizer(Role):
                 break
             turns = turns[1:]
             texts = conversation_text((turn.answer.text, turn.critique) for turn in turns)
-        return {"card": card, "conversation": texts, "config": {"rollout_id": rollout_id}}
+        return {"card": card, "conversation": texts, "config": draw_config(rollout_id, self.temperature)}
 
 
 class PromptRefine(TagalLoop):
@@ -78,12 +80,13 @@ class PromptRefine(TagalLoop):
 
     def __init__(self, *args: Any, **parts: Any) -> None:
         super().__init__(*args, **parts)
-        self.summarizer = TurnSummarizer(self.settings.context_window)
+        self.summarizer = TurnSummarizer(self.settings.context_window, self.settings.summary_temperature)
 
     def apply(self, settings: RunSettings) -> None:
         """See `TagalLoop.apply`."""
         super().apply(settings)
         self.summarizer.context_window = settings.context_window
+        self.summarizer.temperature = settings.summary_temperature
 
     def plan(self, n_rounds: int, n_slots: int) -> tuple[int, int, int]:
         """See `TagalLoop.plan`."""
