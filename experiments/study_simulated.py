@@ -2,11 +2,11 @@
 
     uv run python experiments/study_simulated.py
 
-One line for each seed, in experiments/results/study_simulated.csv: the true quality of what was chosen as a share of the
-optimum's, for a study (model-based sampler, paired pruning, finalists run again on fresh seeds), for random search with
-as many runs of each candidate, and for the paper's way, one setting after the other with one run each, the better value
-kept. All take as many calls as the study did, the fresh runs of its finalists included. Runs are simulated: quality is a
-known function of the settings, with noise of .08 between runs.
+One line for each seed, in experiments/results/study_simulated.csv: the true quality of what was chosen as a share of
+the optimum's, for a study (model-based sampler, paired pruning, finalists run again on fresh seeds), for random search
+with as many runs of each candidate, and for the paper's way, one setting after the other with one run each, the better
+value kept. All take as many calls as the study did, the fresh runs of its finalists included. Runs are simulated:
+quality is a known function of the settings, with noise of .08 between runs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tagal_dspy.study.space import Given
 VARIED = ("critic", "n_iter", "n_shots", "temperature", "codec", "column_order", "info", "draws", "few_shots")
 """What the paper varied, and what this library adds to it most prominently."""
 
-N_TRIALS, N_REPLICATES, N_FINALISTS, N_FRESH = 60, 5, 5, 10
+N_TRIALS, N_REPLICATES, N_FINALISTS, N_FRESH = 60, 12, 5, 10
 N_LEVELS = 5
 ENOUGH = 0.95
 

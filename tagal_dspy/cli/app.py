@@ -425,6 +425,87 @@ def remove_run(run: Run) -> None:
     recorded.remove(run)
 
 
+study = typer.Typer(help="Meta-parameter studies: run, help as a worker, report.", no_args_is_help=True)
+app.add_typer(study, name="study")
+
+Storage = Annotated[
+    Optional[str],
+    typer.Option(
+        help="A SQLite file, a .journal file (several processes), or postgresql://... or grpc://host:port (machines).",
+        show_default="a SQLite file",
+    ),
+]
+Artifacts = Annotated[
+    Optional[Path], typer.Option(help="Folder for what trials made.", show_default="beside the file of the study")
+]
+StudyName = Annotated[str, typer.Option("--name", help="Name of the study.")]
+DataHere = Annotated[Optional[str], typer.Option(help="Where the table is on this machine.")]
+
+
+@study.command("run")
+def run_study(
+    data: Data,
+    name: StudyName,
+    target: Target = None,
+    config: Config = None,
+    storage: Storage = None,
+    artifacts: Artifacts = None,
+    trials: Annotated[int, typer.Option(min=1, help="Finished trials there shall be.")] = 60,
+    rows: Annotated[Optional[int], typer.Option(help="Rows of each table.", show_default="100")] = None,
+    lm: Lm = None,
+    api_base: Annotated[Optional[str], typer.Option(help="Address of an OpenAI-compatible server.")] = None,
+    max_calls: MaxCalls = None,
+    max_tokens: MaxTokens = None,
+    max_cost: MaxCost = None,
+    concurrency: Concurrency = None,
+    seed: Seed = None,
+) -> None:
+    """Begin a study of the settings for a table, or go on with it."""
+    from tagal_dspy.cli import studying
+
+    given = {
+        "target": target,
+        "rows": rows,
+        "lm": lm,
+        "api_base": api_base,
+        "max_calls": max_calls,
+        "max_tokens": max_tokens,
+        "max_cost": max_cost,
+        "concurrency": concurrency,
+        "seed": seed,
+    }
+    place = studying.Place(storage or studying.default_storage(), name, artifacts)
+    studying.run(data, place, config, given, trials)
+
+
+@study.command("worker")
+def study_worker(name: StudyName, storage: Storage = None, artifacts: Artifacts = None, data: DataHere = None) -> None:
+    """Help with a study that was begun elsewhere, until its trials are finished."""
+    from tagal_dspy.cli import studying
+
+    studying.help_with(studying.Place(storage or studying.default_storage(), name, artifacts), data)
+
+
+@study.command("report")
+def report_study(
+    name: StudyName,
+    storage: Storage = None,
+    artifacts: Artifacts = None,
+    data: DataHere = None,
+    html: Html = None,
+    markdown: Annotated[Optional[Path], typer.Option(help="File for the report as Markdown.")] = None,
+    csv: Annotated[Optional[Path], typer.Option(help="File for a line of each trial.")] = None,
+    best: Annotated[Optional[Path], typer.Option(help="File for the best settings, for generate --config.")] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say which settings are best, how sure that is, and what mattered; runs the best ones again on fresh seeds."""
+    from tagal_dspy.cli import studying
+
+    place = studying.Place(storage or studying.default_storage(), name, artifacts)
+    studying.report(place, studying.Files(html, markdown, csv, best, force), data, as_json)
+
+
 def main() -> None:
     """Run the command line; an error on purpose is one line, or one for each problem of the data, and exit code 2."""
     try:

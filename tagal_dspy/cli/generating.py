@@ -154,6 +154,8 @@ def fitted(data: str, options: Options) -> tuple[TagalSynthesizer, str]:
     overrides = named(options.table, dataset.name, dataset.target)
     examples = read_table(options.examples) if options.examples else None
     synthesizer.fit(dataset.frame, overrides=overrides, rules=options.rules, examples=examples)
+    if options.program:
+        synthesizer.program_.take_prompts(options.program)
     return synthesizer, dataset.name
 
 

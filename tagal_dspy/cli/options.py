@@ -30,6 +30,7 @@ class Options(BaseModel):
         concurrency: calls to a server under way at once; found by trying where None.
         price: US dollars for a million prompt and completion tokens, of models that are on no list of prices.
         budget: what the run may take.
+        program: the file of a saved program, such as an optimised one, whose prompts are used.
         settings: fields of `RunSettings`.
     """
 
@@ -58,7 +59,12 @@ class Options(BaseModel):
 
 def read_options(config: Path | None, schema: Path | None, given: dict[str, Any]) -> Options:
     """Merge a TOML file and the command line, which wins; raises `SettingsError` naming what is wrong."""
-    values = read_toml(config) if config else {}
+    return merged_options(read_toml(config) if config else {}, schema, given)
+
+
+def merged_options(values: dict[str, Any], schema: Path | None, given: dict[str, Any]) -> Options:
+    """See `read_options`; `values` are what a file says."""
+    values = dict(values)
     table = {**values.pop("table", {}), **(read_toml(schema) if schema else {})}
     values |= {name: value for name, value in given.items() if value is not None}
     table |= {name: values.pop(name) for name in ("target", "notes") if name in values}

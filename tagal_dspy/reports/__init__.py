@@ -5,6 +5,7 @@ from tagal_dspy.reports.lineage import lineage_page
 from tagal_dspy.reports.page import Figure, Listing, Page, Section, Table, html
 from tagal_dspy.reports.paper import paper_page, paper_table, published
 from tagal_dspy.reports.run import run_page, run_sections
+from tagal_dspy.reports.study import study_csv, study_page
 from tagal_dspy.reports.text import latex, markdown, markdown_table
 
 __all__ = [
@@ -24,4 +25,6 @@ __all__ = [
     "published",
     "run_page",
     "run_sections",
+    "study_csv",
+    "study_page",
 ]

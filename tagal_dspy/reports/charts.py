@@ -45,7 +45,7 @@ def bars_chart(bars: Bars) -> str:
     layers = [
         {"mark": mark, "encoding": {"x": {**x, "field": who}}} for mark, who in ((bar, "real"), (tick, "synthetic"))
     ]
-    return _svg(data, {"layer": layers, "encoding": {"y": y}, "width": _WIDTH, "height": {"step": 18}})
+    return svg(data, {"layer": layers, "encoding": {"y": y}, "width": _WIDTH, "height": {"step": 18}})
 
 
 def scores_chart(scores: Mapping[str, tuple[float, float, float]]) -> str:
@@ -64,7 +64,7 @@ def scores_chart(scores: Mapping[str, tuple[float, float, float]]) -> str:
             "encoding": {"y": y, "x": {**x, "field": "value"}},
         },
     ]
-    return _svg(data, {"layer": layers, "width": _WIDTH, "height": {"step": 26}})
+    return svg(data, {"layer": layers, "width": _WIDTH, "height": {"step": 26}})
 
 
 def heat_map(names: Sequence[str], values: Sequence[Sequence[float]]) -> str:
@@ -96,7 +96,7 @@ def heat_map(names: Sequence[str], values: Sequence[Sequence[float]]) -> str:
         "encoding": {"text": {"field": "text", "type": "nominal"}},
     }
     ends = {"x": {**axis, "field": "x", "axis": {"labelAngle": -90, "labelLimit": 105}}, "y": {**axis, "field": "y"}}
-    return _svg(data, {"layer": [cell, text], "encoding": ends, "width": {"step": 20}, "height": {"step": 20}})
+    return svg(data, {"layer": [cell, text], "encoding": ends, "width": {"step": 20}, "height": {"step": 20}})
 
 
 def curve_chart(values: Sequence[float], title: str) -> str:
@@ -107,7 +107,7 @@ def curve_chart(values: Sequence[float], title: str) -> str:
         "y": {"field": "value", "type": "quantitative", "title": title, "scale": {"zero": False}},
     }
     mark = {"type": "line", "color": "var(--synthetic)", "point": {"filled": True, "color": "var(--synthetic)"}}
-    return _svg(data, {"mark": mark, "encoding": encoding, "width": 240, "height": 140})
+    return svg(data, {"mark": mark, "encoding": encoding, "width": 240, "height": 140})
 
 
 def candidates_chart(points: Sequence[tuple[int, float, bool]]) -> str:
@@ -135,7 +135,8 @@ def _tenths(value: float) -> str:
     return "" if text in (".0", "-.0") else text
 
 
-def _svg(data: list[dict[str, Any]], chart: dict[str, Any]) -> str:
+def svg(data: list[dict[str, Any]], chart: dict[str, Any]) -> str:
+    """A Vega-Lite chart of some data in the look that all have."""
     import vl_convert
 
     drawn = vl_convert.vegalite_to_svg({"data": {"values": data}, "config": _CONFIG, **chart})
