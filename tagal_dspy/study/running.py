@@ -24,7 +24,7 @@ from tagal_dspy.study.sampling import SurrogateSampler
 HEARTBEAT = 60
 """Seconds between signs of life of a trial; after two without one it is taken for dead and run again."""
 
-PRUNED_BELOW = 0.1
+PRUNED_BELOW = 0.02
 JOURNALS = (".log", ".journal")
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 ALIVE = (*DONE, TrialState.RUNNING, TrialState.WAITING)
@@ -125,6 +125,9 @@ def open_storage(where: str, heartbeat: int = HEARTBEAT) -> BaseStorage:
                 journal.heartbeat_interval = heartbeat
                 return journal
             url = where if "://" in where else f"sqlite:///{where}"
+            url = url.replace(
+                "postgresql://", "postgresql+psycopg://", 1
+            )  # SQLAlchemy's versions differ in the default
             options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
             return _Rdb(url, options, heartbeat_interval=heartbeat, heartbeat_stale_trial_callback=_run_again)
     except ImportError as error:

@@ -17,6 +17,9 @@ N_PROPOSED = 300
 MAX_TRIALS = 300
 """Trials that the model learns from, the latest ones: its cost grows with their cube."""
 
+EXPLORED = 4
+"""One trial in so many goes where the score may be highest rather than where improvement is likeliest."""
+
 REACH = 0.5
 """How far along its range a number tells of others."""
 
@@ -115,12 +118,17 @@ class SurrogateSampler(optuna.samplers.BaseSampler):  # type: ignore[misc]
         best = [trials[surrogate.seen[place].number].params for place in np.argsort(-expected)[:5]]
         near = [self._drawn(rng, best[n % len(best)], (0.6, 0.75, 0.9)[n % 3]) for n in range(N_PROPOSED)]
         proposals = near + [self._drawn(rng) for _ in range(N_PROPOSED // 3)]
-        values = [self._space.values(Given(each)) for each in proposals]
-        means, spreads = surrogate([place_of(self._space, each) for each in values])
+        places = [place_of(self._space, self._space.values(Given(each))) for each in proposals]
+        begun = [each.params for each in trials if "settings" in each.user_attrs]
+        tried = {_about(place_of(self._space, self._space.values(Given(params)))) for params in begun}
+        fresh = [n for n, place in enumerate(places) if _about(place) not in tried] or list(range(len(places)))
+        means, spreads = surrogate([places[n] for n in fresh])
+        if number % EXPLORED == 0:
+            return proposals[fresh[int(np.argmax(means + 2 * spreads))]]
         gain = (means - expected.max()) / spreads
         normal = np.array([math.erf(each / math.sqrt(2)) for each in gain]) / 2 + 0.5
         promised = spreads * (gain * normal + np.exp(-(gain**2) / 2) / math.sqrt(2 * math.pi))
-        return proposals[int(np.argmax(promised))]
+        return proposals[fresh[int(np.argmax(promised))]]
 
     def _drawn(self, rng: Any, like: dict[str, Any] | None = None, share: float = 0.0) -> dict[str, Any]:
         """A value of every parameter: at random, or with this probability as in another proposal or near it."""
@@ -145,6 +153,11 @@ def seen_trials(space: Space, trials: Sequence[Any]) -> list[Seen]:
             place = place_of(space, space.values(Given(trial.params)))
             seen.append(Seen(trial.number, place, float(scores.mean()), len(scores), squares))
     return seen
+
+
+def _about(place: Sequence[float]) -> tuple[float, ...]:
+    """A place without its decimals: what was tried there need not be tried beside it."""
+    return tuple(round(each * 10) for each in place)
 
 
 def place_of(space: Space, values: dict[str, Any]) -> tuple[float, ...]:
