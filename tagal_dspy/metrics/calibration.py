@@ -15,7 +15,7 @@ import pandas as pd
 
 from tagal_dspy.errors import DataError
 from tagal_dspy.metrics.baselines import marginals
-from tagal_dspy.metrics.tables import Matrix
+from tagal_dspy.metrics.tables import Matrix, parallel
 from tagal_dspy.metrics.utility import some_rows
 
 Measure = Callable[[pd.DataFrame], Matrix]
@@ -86,9 +86,10 @@ def anchors(measure: Measure, *, train: pd.DataFrame, n_rows: int, n_replicates:
             f"calibration got {n_replicates} replicates, {n_rows} rows and {len(train)} real rows; at least 2 of each"
         )
     streams = np.random.default_rng(seed).spawn(2 * n_replicates)
-    floors = [measure(marginals(train, n_rows, rng)) for rng in streams[:n_replicates]]
-    ceilings = [measure(some_rows(train, n_rows, rng)) for rng in streams[n_replicates:]]
-    return Anchors(np.array(floors), np.array(ceilings), n_rows / len(train))
+    tables = [marginals(train, n_rows, rng) for rng in streams[:n_replicates]]
+    tables += [some_rows(train, n_rows, rng) for rng in streams[n_replicates:]]
+    measured = np.array(parallel(measure, [(table,) for table in tables]))
+    return Anchors(measured[:n_replicates], measured[n_replicates:], n_rows / len(train))
 
 
 def calibrated(draws: Matrix, between: Anchors) -> Score:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from typing import Any
@@ -166,6 +166,19 @@ def quiet() -> Iterator[None]:
     with _warnings, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def parallel(measure: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """`measure(*each)` for each, in order; one after the other, or as `joblib.parallel_config` says.
+
+    >>> import joblib
+    >>> with joblib.parallel_config(backend="threading", n_jobs=2):
+    ...     parallel(max, [(1, 2), (4, 3)])
+    [2, 4]
+    """
+    from joblib import Parallel, delayed
+
+    return list(Parallel()(delayed(measure)(*each) for each in arguments))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import pandas as pd
 from tagal_dspy.errors import DataError, SettingsError
 from tagal_dspy.metrics import scoring
 from tagal_dspy.metrics.models import Classifier, make_model, model_name
-from tagal_dspy.metrics.tables import Encoder, Matrix, in_canonical_order, one_thread, ready
+from tagal_dspy.metrics.tables import Encoder, Matrix, in_canonical_order, one_thread, parallel, ready
 from tagal_dspy.schema import TableSchema
 
 DEFAULT_MODELS: tuple[Classifier, ...] = ("LR", "RF", "HGB")
@@ -185,10 +185,12 @@ class Trial:
             return Utility(floor, {}, reason, np.full(self.learning.n_bootstrap, floor))
         encoder = Encoder(self.schema, rows, leave_out=self.target)
         features, test, truth = encoder(rows), encoder(self.holdout), self._codes(rows[self.target])
+        fits = [(name, seed) for name, model in self.models.items() for seed in self._seeds(model)]
+        found = parallel(self._scores, [(self.models[name], seed, features, truth, test) for name, seed in fits])
         # One row of scores for each seed: the value first, then the resamples.
         by_model = {
-            name: np.array([self._scores(model, seed, features, truth, test) for seed in self._seeds(model)])
-            for name, model in self.models.items()
+            name: np.array([scores for (of, _), scores in zip(fits, found, strict=True) if of == name])
+            for name in self.models
         }
         return Utility(
             value=float(np.mean([scores[:, 0].mean() for scores in by_model.values()])),

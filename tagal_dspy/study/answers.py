@@ -10,7 +10,6 @@ import numpy as np
 import optuna
 
 from tagal_dspy.errors import DataError
-from tagal_dspy.metrics import compare
 from tagal_dspy.settings import Budget
 from tagal_dspy.study.objective import COUNTS, Objective, settings_toml, spent_of
 from tagal_dspy.study.running import experimental, finished
@@ -109,6 +108,7 @@ def answers(
     test: Callable[[Any, Any], float] | None = None,
     n_finalists: int = N_FINALISTS,
     n_fresh: int = N_FRESH,
+    n_bootstraps: int = N_BOOTSTRAPS,
 ) -> dict[str, Any]:
     """Everything that a report says, as plain values, ready for JSON.
 
@@ -118,10 +118,13 @@ def answers(
         test: see `rerun`.
         n_finalists: settings that are run again before one is chosen.
         n_fresh: fresh runs of the chosen ones and of the paper's default that the intervals come from, at least 2.
+        n_bootstraps: resamples of the trials that the ranges of importances come from.
 
     Raises:
         DataError: no trial is finished, or none keeps the limits.
     """
+    from tagal_dspy.metrics import compare
+
     trials, again = finished(study), rerun(study, objective, test)
     choice = choose(study, objective, again, n_finalists)
     paper = objective.space.paper(choice.candidate.lm)
@@ -149,7 +152,7 @@ def answers(
         },
         "paper": {**_summary(theirs), "toml": settings_toml(paper)},
         "difference": asdict(gained),
-        "importances": importances(objective.space, trials),
+        "importances": importances(objective.space, trials, n_bootstraps),
         "trials": lines,
         "frontier": _frontier(lines),
         "parameters": list(objective.space.bounds),

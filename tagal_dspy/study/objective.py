@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from tagal_dspy.errors import BudgetError, NotEnoughRowsError, PromptTooLongError, SettingsError
+from tagal_dspy.errors import BudgetError, EngineError, NotEnoughRowsError, PromptTooLongError, SettingsError
 from tagal_dspy.settings import Budget
 from tagal_dspy.study.space import Candidate, Space
 
@@ -259,6 +259,7 @@ class ProgramRuns:
     def __call__(self, candidate: Candidate, task: Any, seed: int, budget: Budget) -> Outcome:
         """Run a candidate; see `Evaluate`."""
         import dspy
+        from dspy.utils.exceptions import LMError
 
         from tagal_dspy.modules import Ledger
         from tagal_dspy.optimizers import generation_tasks
@@ -272,7 +273,9 @@ class ProgramRuns:
                 prediction = program(task=task, n_rows=self.n_rows, seed=seed, ledger=ledger)
         except NotEnoughRowsError as error:
             prediction, problem, cut = error.prediction, str(error), isinstance(error, BudgetError)
-        except PromptTooLongError as error:
+        except (EngineError, LMError) as error:
+            if not _is_too_long(error):
+                raise EngineError(f"the language model failed: {error}") from error
             problem = str(error)
         [example] = generation_tasks(task, self.n_rows, [seed])
         found = None if cut or prediction.table is None else self.metric(example, prediction)
@@ -301,6 +304,15 @@ class ProgramRuns:
             if lm is not None and getattr(program, role, None) is not None:
                 getattr(program, role).set_lm(self._lms(lm))
         return program
+
+
+def _is_too_long(error: BaseException | None) -> bool:
+    """Whether a prompt did not fit the model, which is the fault of the settings: DSPy wraps what engines raise."""
+    from dspy.utils.exceptions import ContextWindowExceededError
+
+    if error is None or isinstance(error, (PromptTooLongError, ContextWindowExceededError)):
+        return error is not None
+    return _is_too_long(error.__cause__)
 
 
 def settings_toml(candidate: Candidate, task: Any = None) -> str:
