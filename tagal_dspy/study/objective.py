@@ -132,8 +132,7 @@ class Objective:
         candidate = self.space.candidate(trial)
         trial.set_user_attr("settings", candidate.settings.model_dump())
         trial.set_user_attr("lm", candidate.lm)
-        if candidate.program:
-            trial.set_user_attr("program", candidate.program)
+        trial.set_user_attr("program", candidate.program or "")
         lines = list(trial.user_attrs.get("replicates", ()))
         outcomes = []
         for step, (task, seed) in enumerate(self.replicates):

@@ -119,8 +119,8 @@ class SurrogateSampler(optuna.samplers.BaseSampler):  # type: ignore[misc]
         near = [self._drawn(rng, best[n % len(best)], (0.6, 0.75, 0.9)[n % 3]) for n in range(N_PROPOSED)]
         proposals = near + [self._drawn(rng) for _ in range(N_PROPOSED // 3)]
         places = [place_of(self._space, self._space.values(Given(each))) for each in proposals]
-        begun = [each.params for each in trials if "settings" in each.user_attrs]
-        tried = {_about(place_of(self._space, self._space.values(Given(params)))) for params in begun}
+        begun = [each.user_attrs for each in trials if {"settings", "lm", "program"} <= each.user_attrs.keys()]
+        tried = {_about(place_of(self._space, {**each["settings"], **each})) for each in begun}
         fresh = [n for n, place in enumerate(places) if _about(place) not in tried] or list(range(len(places)))
         means, spreads = surrogate([places[n] for n in fresh])
         if number % EXPLORED == 0:
