@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -13,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tagal_dspy.cli.describing import named
 from tagal_dspy.cli.files import check_free, write_text
-from tagal_dspy.cli.generating import default_cache, price_of, use_cache
+from tagal_dspy.cli.generating import default_cache, prices_of, use_cache
 from tagal_dspy.cli.options import Options, merged_options
-from tagal_dspy.cli.progress import say
+from tagal_dspy.cli.terminal import out, out_json, say
 from tagal_dspy.datasets import load_dataset, read_table
-from tagal_dspy.engines import is_local, make_lm
+from tagal_dspy.engines import is_local, make_lm, pricing
 from tagal_dspy.errors import DataError, SettingsError
 from tagal_dspy.metrics import TableMetric
 from tagal_dspy.reports import html, markdown, study_csv, study_page
@@ -138,7 +136,11 @@ def report(place: Place, files: Files, data: str | None, as_json: bool) -> None:
         write_text(files.csv, study_csv(found))
     if files.best is not None:
         write_text(files.best, found["best"]["toml"])
-    sys.stdout.write(json.dumps(found, indent=2) + "\n" if as_json else "\n".join(page.lead) + "\n")
+    if as_json:
+        out_json(found)
+    else:
+        for line in page.lead:
+            out(line)
 
 
 def _work(study: Any, objective: Objective) -> None:
@@ -197,7 +199,7 @@ def _objective(asked: dict[str, Any], place: Place) -> tuple[Objective, Options]
         options.rows,
         critic_lm=options.critic_lm,
         summary_lm=options.summary_lm,
-        price=price_of(options.price),
+        price=pricing(prices_of(options.price)),
     )
     replicates = [(task, seed) for seed in wanted.seeds]
     limits, budget = wanted.limits, options.budget

@@ -61,24 +61,22 @@ class Critic(Role):
     was). Equal arguments and equal LM answers give equal critiques. Nothing that an LM answers raises.
     """
 
-    def forward(
-        self, task: TableTask, written: Written, rollout_id: int = 0, temperature: float | None = None
-    ) -> dspy.Prediction:
+    temperature: float | None = None
+    """Of the LM, where there is one; its own where None."""
+
+    def forward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
         """Criticise the rows of a turn.
 
         Args:
             task: the table they were written for.
             written: the rows.
             rollout_id: names the call: equal ids give equal critiques.
-            temperature: of the LM, where there is one; its own where None.
         """
         raise NotImplementedError
 
-    async def aforward(
-        self, task: TableTask, written: Written, rollout_id: int = 0, temperature: float | None = None
-    ) -> dspy.Prediction:
+    async def aforward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
         """See `forward`; a critic that waits for something awaits it here."""
-        return self.forward(task, written, rollout_id, temperature)
+        return self.forward(task, written, rollout_id)
 
     def dumped(self, said: dspy.Prediction) -> dict[str, Any]:
         """See `Role.dumped`."""
@@ -105,31 +103,37 @@ class GroundedCritic(Critic):
         super().__init__()
         self.predict = dspy.Predict(CritiqueRows)
 
-    def forward(
-        self, task: TableTask, written: Written, rollout_id: int = 0, temperature: float | None = None
-    ) -> dspy.Prediction:
+    def forward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
         """See `Critic.forward`."""
         discrepancies = self.measured(task, written)
         try:
             with dspy.context(adapter=adapter_for(self.predict.lm or dspy.settings.lm)):
-                answer = self.predict(**_inputs(task, written, discrepancies, draw_config(rollout_id, temperature)))
+                answer = self.predict(**self._inputs(task, written, discrepancies, rollout_id))
         except AdapterParseError as error:
             return _said((error.lm_response or "").strip(), discrepancies)
         return _said(critique_text(answer.strengths, answer.points, answer.followed), discrepancies)
 
-    async def aforward(
-        self, task: TableTask, written: Written, rollout_id: int = 0, temperature: float | None = None
-    ) -> dspy.Prediction:
+    async def aforward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
         """See `Critic.forward`."""
         discrepancies = self.measured(task, written)
         try:
             with dspy.context(adapter=adapter_for(self.predict.lm or dspy.settings.lm)):
-                answer = await self.predict.acall(
-                    **_inputs(task, written, discrepancies, draw_config(rollout_id, temperature))
-                )
+                answer = await self.predict.acall(**self._inputs(task, written, discrepancies, rollout_id))
         except AdapterParseError as error:
             return _said((error.lm_response or "").strip(), discrepancies)
         return _said(critique_text(answer.strengths, answer.points, answer.followed), discrepancies)
+
+    def _inputs(
+        self, task: TableTask, written: Written, discrepancies: Sequence[Discrepancy], rollout_id: int
+    ) -> dict[str, Any]:
+        fields = {
+            "card": make_card(task.schema),
+            "rows": written.shown,
+            "discrepancies": measured_text(discrepancies) or None,
+            "earlier_critique": written.earlier or None,
+        }
+        given = {name: value for name, value in fields.items() if value is not None}
+        return {**given, "config": draw_config(rollout_id, self.temperature)}
 
 
 class EyeCritic(GroundedCritic):
@@ -143,9 +147,7 @@ class EyeCritic(GroundedCritic):
 class MeasuredCritic(Critic):
     """The measured discrepancies in words, without an LM: for small models, and to know what an LM adds."""
 
-    def forward(
-        self, task: TableTask, written: Written, rollout_id: int = 0, temperature: float | None = None
-    ) -> dspy.Prediction:
+    def forward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
         """See `Critic.forward`."""
         discrepancies = self.measured(task, written)
         return _said(measured_text(discrepancies) or NOTHING_MEASURED, discrepancies)
@@ -163,9 +165,7 @@ class HumanCritic(Critic):
         self._ask = ask or input
         self._one_at_a_time = threading.Lock()
 
-    def forward(
-        self, task: TableTask, written: Written, rollout_id: int = 0, temperature: float | None = None
-    ) -> dspy.Prediction:
+    def forward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
         """See `Critic.forward`."""
         discrepancies = self.measured(task, written)
         measured = measured_text(discrepancies) or NOTHING_MEASURED
@@ -186,19 +186,6 @@ CRITICS: dict[CriticName, Callable[[], Critic | None]] = {
     "human": HumanCritic,
     "none": lambda: None,
 }
-
-
-def _inputs(
-    task: TableTask, written: Written, discrepancies: Sequence[Discrepancy], config: dict[str, Any]
-) -> dict[str, Any]:
-    fields = {
-        "card": make_card(task.schema),
-        "rows": written.shown,
-        "discrepancies": measured_text(discrepancies) or None,
-        "earlier_critique": written.earlier or None,
-    }
-    given = {name: value for name, value in fields.items() if value is not None}
-    return {**given, "config": config}
 
 
 def _said(critique: str, discrepancies: Sequence[Discrepancy]) -> dspy.Prediction:

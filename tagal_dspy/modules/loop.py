@@ -48,7 +48,7 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         super().__init__()
         self.settings = settings or RunSettings()
         self.generator = generator or _make_generator(self.settings)
-        self.critic = critic or CRITICS[self.settings.critic]()
+        self.critic = critic or _make_critic(self.settings)
         self.sampler = sampler or SAMPLERS[self.settings.few_shots]()
         self.lineage: dict[str, Any] | None = None
 
@@ -182,8 +182,6 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         written = Written(shown, turn.rows, turn.rejects, run.wanted.narrowed(slot), earlier)
         rollout_id = run.rollout_id(number, iteration, "critique")
         inputs = {"task": run.task, "written": written, "rollout_id": rollout_id}
-        if self.settings.critic_temperature is not None:
-            inputs["temperature"] = self.settings.critic_temperature
         said = yield Call(self.critic, inputs, f"{number}/{iteration}/critique")
         return replace(turn, critique=said.critique, discrepancies=tuple(said.get("discrepancies") or ()))
 
@@ -257,9 +255,11 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         for name in ("codec", "column_order", "temperature", "branch_rows", "context_window", "info"):
             setattr(self.generator, name, getattr(described, name))
         self.sampler = SAMPLERS[settings.few_shots]()
-        described_critic = CRITICS[settings.critic]()
+        described_critic = _make_critic(settings)
         if self.critic is None or type(described_critic) is not type(self.critic):
             self.critic = described_critic
+        elif described_critic is not None:
+            self.critic.temperature = described_critic.temperature
 
 
 def _check_versions(state: dict[str, Any]) -> None:
@@ -299,3 +299,10 @@ def _make_generator(settings: RunSettings) -> RowGenerator:
         settings.context_window,
         settings.info,
     )
+
+
+def _make_critic(settings: RunSettings) -> Critic | None:
+    critic = CRITICS[settings.critic]()
+    if critic is not None:
+        critic.temperature = settings.critic_temperature
+    return critic
