@@ -3,12 +3,13 @@
     uv run --extra postgres python experiments/study_workers.py
 
 Starts PostgreSQL in a folder of its own (Debian: apt-get install postgresql), then 8 processes that work on 200
-simulated trials; 3 of them are killed (SIGKILL) on the way and started anew. The same with a journal file. One line for
-each storage, in experiments/results/study_workers.csv.
+simulated trials; 3 of them are killed (SIGKILL) on the way and started anew. Then the same with a budget that does not
+last for all trials, and both with a journal file. One line for each, in experiments/results/study_workers.csv.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -71,6 +72,12 @@ def postgres() -> Iterator[str]:
             subprocess.run([*control, "-m", "immediate", "stop"], **run)
 
 
+@contextmanager
+def journal() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"{folder}/study.journal"
+
+
 def program(name: str) -> str:
     places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
     found = str(places[0]) if places else shutil.which(name)
@@ -85,19 +92,19 @@ def start(storage: str, max_calls: int | None) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, __file__, "--worker", storage, *limit], env=one_thread)
 
 
-def line(kind: str, storage: str, given: Namespace) -> dict[str, Any]:
+def line(kind: str, storage: str, max_calls: int | None, given: Namespace) -> dict[str, Any]:
     """Have a study done by processes of which some are killed."""
-    made = objective(given.max_calls)
+    made = objective(max_calls)
     study = begin_study(NAME, made, open_storage(storage, HEARTBEAT), given.trials)
     began = time.monotonic()
-    workers = [start(storage, given.max_calls) for _ in range(given.workers)]
+    workers = [start(storage, max_calls) for _ in range(given.workers)]
     killed: list[int] = []
     for number in range(given.kills):
         wait_for(study, (number + 1) * given.trials // (given.kills + 2), workers)
         workers[number].send_signal(signal.SIGKILL)
         workers[number].wait()
         killed += [trial.number for trial in study.get_trials(deepcopy=False) if trial.state.name == "RUNNING"]
-        workers[number] = start(storage, given.max_calls)
+        workers[number] = start(storage, max_calls)
     codes = [each.wait() for each in workers]
     trials = study.get_trials(deepcopy=False)
     tickets = Counter(trial.user_attrs["ticket"] for trial in finished(study))
@@ -112,7 +119,7 @@ def line(kind: str, storage: str, given: Namespace) -> dict[str, Any]:
         "worker_errors": sum(code != 0 for code in codes),
         "runs": sum(len(trial.user_attrs["replicates"]) for trial in finished(study)),
         "calls": int(spent_of(trials)["calls"]),
-        "max_calls": given.max_calls,
+        "max_calls": max_calls or 0,
         "seconds": round(time.monotonic() - began, 1),
     }
 
@@ -126,7 +133,8 @@ def claims(lines: pd.DataFrame, n_trials: int) -> Iterator[tuple[str, bool]]:
     for each in lines.to_dict("records"):
         said = f"{each['storage']}: {each['finished']} finished trials of {n_trials}, {each['distinct']} distinct"
         if each["max_calls"]:
-            yield f"{said}, {each['calls']} of {each['max_calls']} calls", each["calls"] <= each["max_calls"]
+            held = each["calls"] <= each["max_calls"] and each["finished"] == each["distinct"]
+            yield f"{said}, {each['calls']} of {each['max_calls']} calls", held
         else:
             whole = each["finished"] == each["distinct"] == n_trials and not each["left_running"]
             yield f"{said}, {each['retried']} run again after a kill", whole and not each["worker_errors"]
@@ -139,21 +147,17 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--kills", type=int, default=3)
-    parser.add_argument("--max-calls", type=int)
+    parser.add_argument("--max-calls", type=int, nargs="+", default=[0, 6000], help="0 is no limit")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "study_workers.csv")
     given = parser.parse_args()
     if given.worker:
-        worker(given.worker, given.max_calls)
+        worker(given.worker, given.max_calls[0] or None)
         return 0
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     lines = []
-    for kind in given.storages:
-        if kind == "postgresql":
-            with postgres() as url:
-                lines.append(line(kind, url, given))
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                lines.append(line(kind, f"{folder}/study.journal", given))
+    for kind, max_calls in itertools.product(given.storages, given.max_calls):
+        with postgres() if kind == "postgresql" else journal() as storage:
+            lines.append(line(kind, storage, max_calls or None, given))
         print(lines[-1], flush=True)
         pd.DataFrame(lines).to_csv(given.out, index=False)
     return told(claims(pd.DataFrame(lines), given.trials))

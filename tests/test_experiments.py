@@ -9,19 +9,31 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tagal_dspy.cli.options import merged_options
+from tagal_dspy.cli.studying import StudyOptions
 from tagal_dspy.settings import read_toml, run_settings
+from tagal_dspy.study import Space
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 CONFIGS = sorted((EXPERIMENTS / "configs").glob("*.toml"))
+STUDIES = [path for path in CONFIGS if path.name.startswith("study_")]
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("config", [path for path in CONFIGS if path not in STUDIES], ids=lambda path: path.stem)
 def test_every_run_of_a_config_has_settings_that_exist(config: Path) -> None:
     plan = read_toml(config)
     assert plan["seeds"]
     for run in plan["run"]:
         run_settings("grounded", "continuation", **run.get("settings", {}))
         assert {"table", "target", "rows"} <= run.keys()
+
+
+@pytest.mark.parametrize("config", STUDIES, ids=lambda path: path.stem)
+def test_every_study_of_a_config_has_a_space_and_options_that_exist(config: Path) -> None:
+    plan = read_toml(config)
+    Space(plan.pop("bounds"), style="continuation")
+    StudyOptions(**plan.pop("study"))
+    assert merged_options(plan, None, {}).rows
 
 
 def run(script: str, out: Path, *, n_seeds: int) -> list[str]:

@@ -45,7 +45,7 @@ class StudyOptions(BaseModel):
         seeds: of the runs of each candidate, in this order.
         style: how the models are prompted; what local models continue and others are asked where None.
         goals, limits: see `Objective`.
-        finalists, fresh: settings that are run again before one is chosen, and runs of the chosen one.
+        finalists, fresh: see `answers`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -42,7 +42,9 @@ class Choice(NamedTuple):
     in_study: float
 
 
-def choose(study: Any, objective: Objective, again: Again, n_finalists: int = N_FINALISTS, n_runs: int = 6) -> Choice:
+def choose(
+    study: Any, objective: Objective, again: Again, n_finalists: int = N_FINALISTS, n_fresh: int = N_FRESH
+) -> Choice:
     """The best settings of a study.
 
     Finalists are the trials that a model of all scores expects most of, not those that scored best: of many noisy
@@ -54,7 +56,7 @@ def choose(study: Any, objective: Objective, again: Again, n_finalists: int = N_
         objective: of the study.
         again: runs a candidate with a seed and gives what is recorded of it; see `rerun`.
         n_finalists: how many.
-        n_runs: fresh runs of each.
+        n_fresh: fresh runs of each.
     """
     trials = {trial.number: trial for trial in finished(study)}
     seen = seen_trials(objective.space, list(trials.values()))
@@ -68,8 +70,8 @@ def choose(study: Any, objective: Objective, again: Again, n_finalists: int = N_
         if each.place in chosen or len(chosen) == n_finalists:
             continue
         candidate = objective.space.candidate(Given(trials[each.number].params))
-        fresh = [again(candidate, SELECTION_SEEDS + n)["score"] for n in range(n_runs)]
-        trust, own = n_runs / max(surrogate.noise, 1e-6), 1 / spreads[place] ** 2
+        fresh = [again(candidate, SELECTION_SEEDS + n)["score"] for n in range(n_fresh)]
+        trust, own = n_fresh / max(surrogate.noise, 1e-6), 1 / spreads[place] ** 2
         settled = (np.mean(fresh) * trust + means[place] * own) / (trust + own) if fresh else means[place]
         chosen[each.place] = (float(settled), Choice(candidate, each.number, float(means[place]), each.mean))
     return max(chosen.values(), key=lambda found: found[0])[1]
@@ -117,7 +119,8 @@ def answers(
         objective: of the study.
         test: see `rerun`.
         n_finalists: settings that are run again before one is chosen.
-        n_fresh: fresh runs of the chosen ones and of the paper's default that the intervals come from, at least 2.
+        n_fresh: fresh runs of each of them; then, with other seeds, of the chosen one and of the paper's default, which
+            the intervals come from. At least 2.
         n_bootstraps: resamples of the trials that the ranges of importances come from.
 
     Raises:
@@ -126,7 +129,7 @@ def answers(
     from tagal_dspy.metrics import compare
 
     trials, again = finished(study), rerun(study, objective, test)
-    choice = choose(study, objective, again, n_finalists)
+    choice = choose(study, objective, again, n_finalists, n_fresh)
     paper = objective.space.paper(choice.candidate.lm)
     ours, theirs = (
         [again(candidate, FINAL_SEEDS + n) for n in range(n_fresh)] for candidate in (choice.candidate, paper)
