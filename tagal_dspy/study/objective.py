@@ -237,7 +237,6 @@ class ProgramRuns:
         n_rows: rows of a table.
         critic_lm, summary_lm: names of the models of these roles; the candidate's own where None.
         price: what a call costs; see `Ledger`.
-        name: what tells the metric from others, in the fingerprint of a study.
     """
 
     def __init__(
@@ -249,11 +248,11 @@ class ProgramRuns:
         critic_lm: str | None = None,
         summary_lm: str | None = None,
         price: Callable[[str, int, int], float | None] | None = None,
-        name: str = "",
     ) -> None:
         self.metric, self.n_rows, self._lms, self._price = metric, n_rows, lms, price
         self._roles = {"critic": critic_lm, "summarizer": summary_lm}
-        self.fingerprint = {"metric": name or type(metric).__name__, "rows": n_rows, "role models": self._roles}
+        told = getattr(metric, "fingerprint", None) or getattr(metric, "__qualname__", type(metric).__qualname__)
+        self.fingerprint = {"metric": told, "rows": n_rows, "role models": self._roles}
 
     def __call__(self, candidate: Candidate, task: Any, seed: int, budget: Budget) -> Outcome:
         """Run a candidate; see `Evaluate`."""
