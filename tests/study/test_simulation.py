@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from tagal_dspy.settings import Budget, RunSettings
@@ -55,12 +53,8 @@ def test_server_takes_so_many_calls_a_second_and_a_budget_cuts() -> None:
     assert runs(CANDIDATE, None, 0, Budget(max_calls=calls - 1)).cut
 
 
-@pytest.mark.slow
-def test_study_finds_better_settings_than_random_search_and_the_papers_way(tmp_path: Path) -> None:
-    out = tmp_path / "lines.csv"
-    command = [sys.executable, EXPERIMENTS / "study_simulated.py", "--seeds", "1", "--out", out]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert not ran.stderr
-    [line] = pd.read_csv(out).to_dict("records")
-    assert line["study"] >= 0.95
-    assert line["study"] > max(line["random"], line["grid"], line["paper_default"])
+def test_study_finds_better_settings_than_random_search_and_the_papers_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    found = import_module("study_simulated").line("simulated", 0)
+    assert found["study"] >= 0.95
+    assert found["study"] > max(found["random"], found["grid"], found["paper_default"])
