@@ -149,13 +149,11 @@ def fitted(data: str, options: Options) -> tuple[TagalSynthesizer, str]:
         preset=options.preset,
         program=program,
         seed=options.seed,
-        **options.settings,
+        **({} if program else options.settings),
     )
     overrides = named(options.table, dataset.name, dataset.target)
     examples = read_table(options.examples) if options.examples else None
     synthesizer.fit(dataset.frame, overrides=overrides, rules=options.rules, examples=examples)
-    if options.program:
-        synthesizer.program_.take_prompts(options.program)
     return synthesizer, dataset.name
 
 

@@ -30,7 +30,6 @@ class Options(BaseModel):
         concurrency: calls to a server under way at once; found by trying where None.
         price: US dollars for a million prompt and completion tokens, of models that are on no list of prices.
         budget: what the run may take.
-        program: the file of a saved program, such as an optimised one, whose prompts are used.
         settings: fields of `RunSettings`.
     """
 
@@ -70,11 +69,13 @@ def merged_options(values: dict[str, Any], schema: Path | None, given: dict[str,
     table |= {name: values.pop(name) for name in ("target", "notes") if name in values}
     if values.get("remaining"):
         _alone(values)
-    if values.get("program") and "preset" in values:
+    if values.get("program") and given.get("preset"):
         raise SettingsError("a program has settings of its own; leave out the preset")
     if values.get("rows_per") and "rows" not in values:
         values["rows"] = _sum(values["rows_per"])
     settings = {name: values.pop(name) for name in PROGRAM_FIELDS & values.keys()}
+    if values.get("program") and "preset" in values:  # of a study's best settings, which are told in full
+        settings["preset"] = values.pop("preset")
     budget = {name: values.pop(name) for name in BUDGET_FIELDS & values.keys()}
     return validated(Options, {**values, "table": table, "budget": budget, "settings": settings})
 

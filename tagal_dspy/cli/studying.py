@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tagal_dspy.cli.describing import named
 from tagal_dspy.cli.files import check_free, write_text
-from tagal_dspy.cli.generating import default_cache, prices_of, use_cache
+from tagal_dspy.cli.generating import default_cache, prices, use_cache
 from tagal_dspy.cli.options import Options, merged_options
 from tagal_dspy.cli.terminal import out, out_json, say
 from tagal_dspy.datasets import load_dataset, read_table
@@ -199,7 +199,7 @@ def _objective(asked: dict[str, Any], place: Place) -> tuple[Objective, Options]
         options.rows,
         critic_lm=options.critic_lm,
         summary_lm=options.summary_lm,
-        price=pricing(prices_of(options.price)),
+        price=pricing(prices(options.price)),
     )
     replicates = [(task, seed) for seed in wanted.seeds]
     limits, budget = wanted.limits, options.budget

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Literal
 
 import dspy
@@ -232,21 +230,6 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         self.apply(settings)
         self.lineage = state.get("lineage")
         super().load_state({name: value for name, value in state.items() if name != "lineage"}, **options)
-
-    def take_prompts(self, path: Path) -> None:
-        """Take over the prompts of a saved program, and none of its settings; raises `ProgramError`.
-
-        Roles that only one of the two programs has keep what they have.
-        """
-        try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ProgramError(f"{path} holds no saved program: {error}") from error
-        if not isinstance(state, dict) or "settings" not in state:
-            raise ProgramError(f"{path} holds no program of tagal_dspy: it has no settings")
-        for name, predictor in self.named_parameters():
-            if name in state:
-                predictor.load_state(state[name])
 
     def apply(self, settings: RunSettings) -> None:
         """Take over settings, and with them the parts that they describe."""

@@ -25,11 +25,12 @@ def load_program(path: Path, **settings: Any) -> TagalLoop:
 
     Args:
         path: a .json file. Programs with parts of your own are loaded with `load` by a program that has them.
-        settings: fields of `RunSettings` to use instead of the saved ones, all but the method.
+        settings: fields of `RunSettings` to use instead of the saved ones. With another method, roles that the saved
+            program has too keep their prompts.
 
     Raises:
         ProgramError: the file cannot be read, is no program, or is one of another structure or of a newer version.
-        SettingsError: a setting is unknown or impossible, or another method.
+        SettingsError: a setting is unknown or impossible.
     """
     state = _read(path)
     saved = state.get("settings")
@@ -41,10 +42,18 @@ def load_program(path: Path, **settings: Any) -> TagalLoop:
         program.load_state(state)
     except (ProgramError, SettingsError) as error:
         raise ProgramError(f"{path} cannot be loaded: {error}") from error
-    if settings.get("method", method) != method:
-        raise SettingsError(f"{path} is a program of the method {method}; leave out {settings['method']}")
-    if settings:
-        program.apply(validated(RunSettings, {**program.settings.model_dump(), **settings}))
+    return _changed(program, settings) if settings else program
+
+
+def _changed(saved: TagalLoop, settings: dict[str, Any]) -> TagalLoop:
+    """A saved program with other settings."""
+    changed = validated(RunSettings, {**saved.settings.model_dump(), **settings})
+    program = METHODS[changed.method](changed)
+    prompts = dict(saved.named_predictors())
+    for name, predictor in program.named_predictors():
+        if name in prompts:
+            predictor.load_state(prompts[name].dump_state())
+    program.lineage = saved.lineage
     return program
 
 

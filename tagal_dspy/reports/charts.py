@@ -126,7 +126,7 @@ def candidates_chart(points: Sequence[tuple[int, float, bool]]) -> str:
         {"mark": line, "encoding": {"x": x, "y": {**y, "field": "best"}}},
         {"mark": point, "encoding": {"x": x, "y": {**y, "field": "score"}, "fillOpacity": fill}},
     ]
-    return _svg(data, {"layer": layers, "width": 420, "height": 200})
+    return svg(data, {"layer": layers, "width": 420, "height": 200})
 
 
 def _tenths(value: float) -> str:

@@ -293,11 +293,13 @@ class ProgramRuns:
 
     def program(self, candidate: Candidate) -> Any:
         """The program of a candidate."""
+        from tagal_dspy.modules import load_program
         from tagal_dspy.synthesizer import make_program
 
-        program = make_program(candidate.settings)
         if candidate.program:
-            program.take_prompts(Path(candidate.program))
+            program = load_program(Path(candidate.program), **candidate.settings.model_dump())
+        else:
+            program = make_program(candidate.settings)
         for role, lm in self._roles.items():
             if lm is not None and getattr(program, role, None) is not None:
                 getattr(program, role).set_lm(self._lms(lm))

@@ -16,7 +16,7 @@ from scripts import shop_frame
 
 from tagal_dspy import RunSettings, SynthLoop, TableTask
 from tagal_dspy.errors import ProgramError, SettingsError
-from tagal_dspy.modules import METHODS, load_program
+from tagal_dspy.modules import METHODS, PromptRefine, load_program
 from tagal_dspy.optimizers import generation_tasks, transfer
 from tagal_dspy.testing import scripted_lm
 
@@ -118,6 +118,14 @@ def test_file_that_is_no_program_is_refused(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ProgramError, match="holds no program"):
             load_program(path)
-    program().save(path)
-    with pytest.raises(SettingsError, match="of the method synth-loop; leave out prompt-refine"):
-        load_program(path, method="prompt-refine")
+
+
+def test_program_is_loaded_with_another_method_and_the_prompts_that_both_have(tmp_path: Path) -> None:
+    saved = program()
+    predict = saved.generator.predict
+    predict.signature = predict.signature.with_instructions("Write well.")
+    saved.save(tmp_path / "program.json")
+    found = load_program(tmp_path / "program.json", method="prompt-refine", n_shots=3)
+    assert isinstance(found, PromptRefine)
+    assert found.generator.predict.signature.instructions == "Write well."
+    assert (found.settings.n_shots, found.settings.n_iter) == (3, saved.settings.n_iter)

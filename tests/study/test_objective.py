@@ -205,7 +205,7 @@ def test_prompts_come_from_a_saved_program_and_settings_from_the_candidate(tmp_p
     program = runs.program(candidate)
     assert program.generator.predict.signature.instructions == "Write well."
     assert program.settings.n_shots == 3
-    with pytest.raises(Exception, match="holds no saved program"):
+    with pytest.raises(Exception, match="cannot be read"):
         runs.program(replace_program(candidate, tmp_path / "none.json"))
 
 
