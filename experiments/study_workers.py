@@ -19,7 +19,7 @@ import tempfile
 import time
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,18 @@ UNPRIVILEGED = "postgres"
 ROWS, LATENCY, N_SEEDS = 60, 0.4, 3
 
 
+class Signed(Objective):
+    """Its trials say which process runs them."""
+
+    def __call__(self, trial: Any) -> Any:
+        trial.set_user_attr("process", os.getpid())
+        return super().__call__(trial)
+
+
 def objective(max_calls: int | None) -> Objective:
     runs = SimulatedRuns(ROWS, latency=LATENCY)
     replicates = [(None, seed) for seed in range(N_SEEDS)]
-    return Objective(Space(SPACE), runs, replicates, budget=Budget(max_calls=max_calls))
+    return Signed(Space(SPACE), runs, replicates, budget=Budget(max_calls=max_calls))
 
 
 def worker(storage: str, max_calls: int | None) -> None:
@@ -98,12 +106,13 @@ def line(kind: str, storage: str, max_calls: int | None, given: Namespace) -> di
     study = begin_study(NAME, made, open_storage(storage, HEARTBEAT), given.trials)
     began = time.monotonic()
     workers = [start(storage, max_calls) for _ in range(given.workers)]
-    killed: list[int] = []
+    killed = 0
     for number in range(given.kills):
-        wait_for(study, (number + 1) * given.trials // (given.kills + 2), workers)
+        wait_for(lambda n=number: len(finished(study)) >= (n + 1) * given.trials // (given.kills + 2), workers)
+        wait_for(lambda n=number: workers[n].pid in at_work(study), workers)
         workers[number].send_signal(signal.SIGKILL)
         workers[number].wait()
-        killed += [trial.number for trial in study.get_trials(deepcopy=False) if trial.state.name == "RUNNING"]
+        killed += workers[number].pid in at_work(study)
         workers[number] = start(storage, max_calls)
     codes = [each.wait() for each in workers]
     trials = study.get_trials(deepcopy=False)
@@ -111,7 +120,7 @@ def line(kind: str, storage: str, max_calls: int | None, given: Namespace) -> di
     return {
         "storage": kind,
         "workers": given.workers,
-        "killed": given.kills,
+        "killed_at_work": killed,
         "finished": sum(tickets.values()),
         "distinct": len(tickets),
         "retried": sum("retry_history" in trial.system_attrs for trial in trials),
@@ -124,8 +133,14 @@ def line(kind: str, storage: str, max_calls: int | None, given: Namespace) -> di
     }
 
 
-def wait_for(study: Any, n_trials: int, workers: list[subprocess.Popen[bytes]]) -> None:
-    while len(finished(study)) < n_trials and any(each.poll() is None for each in workers):
+def at_work(study: Any) -> list[int]:
+    """The processes that run a trial."""
+    running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
+    return [trial.user_attrs.get("process") for trial in running]
+
+
+def wait_for(is_so: Callable[[], bool], workers: list[subprocess.Popen[bytes]]) -> None:
+    while not is_so() and any(each.poll() is None for each in workers):
         time.sleep(0.1)
 
 

@@ -282,11 +282,16 @@ def _run_one(study: Any, objective: Objective, callbacks: list[Any]) -> bool:
 
     try:
         study.optimize(run, n_trials=1, catch=(_TakenError,), callbacks=callbacks)
-    except (ValueError, UpdateFinishedTrialError) as error:
-        if "Cannot tell" not in str(error) and not isinstance(error, UpdateFinishedTrialError):
+    except (ValueError, AssertionError, UpdateFinishedTrialError) as error:
+        if not _is_of_finished(error) and not _is_of_finished(error.__context__):
             raise
         return False  # it was taken for dead, and another worker has it
     return ran
+
+
+def _is_of_finished(error: BaseException | None) -> bool:
+    """Whether Optuna refuses a result because the trial has ended; it may assert that this cannot be."""
+    return isinstance(error, UpdateFinishedTrialError) or "Cannot tell" in str(error)
 
 
 def _is_taken(study: Any, trial: Any) -> bool:

@@ -135,20 +135,29 @@ def test_trial_of_a_worker_that_died_is_run_again_with_what_it_had(storage: str)
     assert study.trials[2].user_attrs["cut short"] == [{"calls": 5, "tokens": 0, "cost": 0}]
 
 
-def test_worker_that_was_taken_for_dead_leaves_its_trial_to_the_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["in a run", "with the result"])
+def test_worker_that_was_taken_for_dead_leaves_its_trial_to_the_other(tmp_path: Path, moment: str) -> None:
     storage = open_storage(str(tmp_path / "study.journal"), heartbeat=1)
     buried: list[Any] = []
 
-    def evaluate(candidate: Candidate, task: Any, seed: int, budget: Budget) -> Outcome:
-        if not buried:
+    def bury(now: str) -> None:
+        if now == moment and not buried:
             [running] = [trial for trial in study.trials if trial.state.name == "RUNNING"]
             buried.append(running)
             storage.set_trial_state_values(running._trial_id, optuna.trial.TrialState.FAIL)
             storage.get_heartbeat_stale_trial_callback()(study, running)  # type: ignore[attr-defined]
+
+    def evaluate(candidate: Candidate, task: Any, seed: int, budget: Budget) -> Outcome:
+        bury("in a run")
         return Outcome(0.5)
 
-    objective = simulated(evaluate=evaluate)
-    objective.evaluate.fingerprint = {}  # type: ignore[attr-defined]
+    class Buried(Objective):
+        def __call__(self, trial: Any) -> Any:
+            result = super().__call__(trial)
+            bury("with the result")
+            return result
+
+    objective = Buried(Space(BOUNDS), evaluate, [(None, 0)])
     study = begin_study("a", objective, storage, 1)
     assert work(study, objective) == 1
     assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
@@ -186,4 +195,4 @@ def test_killed_workers_lose_no_trial_and_finish_none_twice(kind: str, tmp_path:
     assert ran.returncode == 0, ran.stderr
     [line] = pd.read_csv(out).to_dict("records")
     assert (line["finished"], line["distinct"], line["left_running"]) == (4, 4, 0)
-    assert line["killed"] == 1
+    assert line["killed_at_work"] == 1
