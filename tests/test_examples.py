@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -18,7 +19,9 @@ LOOP = SynthLoop(RunSettings(n_iter=1, n_shots=2, critic="none", rows_per_draw=8
 
 
 def proposer() -> dspy.LM:
-    return scripted_lm(lambda asked: dict.fromkeys(asked.fields, PLANTED), cache=False)
+    """Proposes the planted sentence: to us as fields, to GEPA's own question as JSON."""
+    plain = json.dumps({"new_instruction": PLANTED})
+    return scripted_lm(lambda asked: dict.fromkeys(asked.fields, PLANTED) or plain, cache=False)
 
 
 @pytest.fixture(autouse=True)
