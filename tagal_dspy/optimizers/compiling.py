@@ -323,10 +323,8 @@ class _Compilation:
     def _verdict(self, gain: Comparison | None, improved: bool) -> str:
         if gain is None:
             return f"no other program: {self._problem or 'nothing scored better than the seed program'}"
-        figures = (
-            f"{gain.difference:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] on {gain.n_pairs} held-out tasks, "
-            f"p = {gain.p_value:.3f}"
-        )
+        p = "p < 0.001" if gain.p_value < 0.001 else f"p = {gain.p_value:.3f}"
+        figures = f"{gain.difference:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] on {gain.n_pairs} held-out tasks, {p}"
         return f"significant gain: {figures}" if improved else f"no significant gain: {figures}; the seed program stays"
 
 
