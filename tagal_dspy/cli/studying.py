@@ -92,6 +92,7 @@ def default_storage() -> str:
 
 def run(data: str, place: Place, config: Path | None, given: dict[str, Any], n_trials: int) -> None:
     """Begin a study, or go on with it, until so many trials are finished."""
+    _quietly()
     asked = {"data": data, "values": {**(read_toml(config) if config else {}), **_texts(given)}}
     objective, options = _objective(asked, place)
     if "://" not in place.storage:
@@ -103,6 +104,7 @@ def run(data: str, place: Place, config: Path | None, given: dict[str, Any], n_t
 
 def help_with(place: Place, data: str | None) -> None:
     """Work on a study that another process began; `data` is where its table is on this machine."""
+    _quietly()
     storage = open_storage(place.storage)
     objective, _ = _objective(_asked(load_study(place.name, storage), data), place)
     _work(find_study(place.name, objective, storage), objective)
@@ -144,7 +146,6 @@ def report(place: Place, files: Files, data: str | None, as_json: bool) -> None:
 
 
 def _work(study: Any, objective: Objective) -> None:
-    _quietly()
     wanted = study.user_attrs.get("trials wanted", "?")
 
     def told(study: Any, trial: Any) -> None:
@@ -186,7 +187,9 @@ def _objective(asked: dict[str, Any], place: Place) -> tuple[Objective, Options]
     lms = (bounds or {}).get("lm", [options.lm])
     style = wanted.style or ("continuation" if all(map(is_local, lms)) else "chat")
     program = str(options.program) if options.program else None
-    space = Space(bounds, options.preset, style, options.settings, options.lm, program)
+    settings = dict(options.settings)
+    preset = settings.pop("preset", options.preset)
+    space = Space(bounds, preset, style, settings, options.lm, program)
 
     @cache
     def lm(name: str) -> Any:
