@@ -111,7 +111,7 @@ def test_study_is_run_and_reported_and_its_winner_writes_rows(
         ("seeds = [0, 1]", "seed = [0, 1]", "seed: Extra inputs are not permitted"),
         ("rows = 12", "rows = 12\nwhere = 'age > 30'", "a study writes rows of any kind; leave out where"),
         ("rows = 12", "rows = 12\nn_shots = 3", "n_shots: fixed by the settings and varied by the bounds"),
-        ("rows = 12", "rows = 12\nprogram = 'none.json'", "none.json holds no saved program"),
+        ("rows = 12", "rows = 12\nprogram = 'none.json'", "none.json cannot be read"),
     ],
 )
 def test_study_that_cannot_be_is_one_line(run: Any, old: str, new: str, message: str) -> None:
