@@ -65,10 +65,11 @@ class _Rdb(RDBStorage):  # type: ignore[misc]
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         from optuna.storages._rdb.models import TrialModel
+        from sqlalchemy import select
 
         latest = datetime.now() - timedelta(seconds=2 * self.heartbeat_interval)
         with self.scoped_session() as session:
-            running = session.query(TrialModel).filter_by(study_id=study_id, state=TrialState.RUNNING).all()
+            running = session.scalars(select(TrialModel).filter_by(study_id=study_id, state=TrialState.RUNNING))
             silent = [each.trial_id for each in running if not each.heartbeats and each.datetime_start < latest]
         return [*super()._get_stale_trial_ids(study_id), *silent]
 

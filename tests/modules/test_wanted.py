@@ -119,9 +119,8 @@ def test_partial_row_that_is_never_completed_ends_with_what_there_is() -> None:
 
 
 def test_rows_of_an_expert_are_shown_first_and_never_given_back() -> None:
-    made, _ = synthesizer()
+    made, engine = synthesizer()
     written = pd.DataFrame({"age": [33], "income": [22.2], "city": ["mons"], "buys": ["no"]})
-    engine = made._lm.engine  # type: ignore[union-attr]
     made.fit(shop_frame(), "buys", examples=written)
     made.sample(5, where="city != 'Ghent'")
     examples = [asked.last.split("[[ ## examples ## ]]")[1] for asked in engine.asked]
