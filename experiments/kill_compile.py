@@ -31,10 +31,9 @@ SMALL, THREADS = 100, 16
 RUN = """
 import json, sqlite3, sys, time
 from pathlib import Path
-from obedient import compiled, proposer, writer
+from obedient import compiled, obedient_lm, proposer, writer
 from tagal_dspy.runs import RunStore
 from tagal_dspy.settings import Budget
-from tagal_dspy.testing import scripted_lm
 
 folder, optimizer, n_calls, n_threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 record = folder / "run.sqlite"
@@ -57,7 +56,7 @@ def slow(asked):
 with RunStore(record) as store:
     found, _ = compiled(
         optimizer, seed=1, store=store, n_threads=n_threads, budget=Budget(max_calls=n_calls),
-        lm=scripted_lm(counted(slow), cache=False), reflection_lm=proposer(1, answered, counted),
+        lm=obedient_lm(counted(slow)), reflection_lm=proposer(1, answered, counted),
     )
 (folder / "program.json").write_text(json.dumps(found.program.dump_state(), default=str, sort_keys=True))
 """

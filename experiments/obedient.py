@@ -46,8 +46,8 @@ def people_frame() -> pd.DataFrame:
 
 
 def writer(asked: Asked, useful: bool = True) -> Answer:
-    """Rows that depend on what is asked alone."""
-    rng = random.Random(repr((asked.system, asked.turns)))
+    """Rows that depend on what is asked and on the seed of the draw, as those of any model that samples."""
+    rng = random.Random(repr((asked.system, asked.turns, asked.seed)))
     rows = []
     for age, *others in people(N_ROWS, rng):
         if useful and PLANTED in asked.system and rng.random() < 0.5:
@@ -56,6 +56,11 @@ def writer(asked: Asked, useful: bool = True) -> Answer:
             age = 77
         rows.append(",".join(map(str, [age, *others])))
     return {"rows": "\n".join(rows)}
+
+
+def obedient_lm(answer: Callable[[Asked], Answer] = writer) -> dspy.LM:
+    """Told the seed of a draw, so that SIMBA, which samples a program several times, gets different tables."""
+    return scripted_lm(answer, takes_grammar=True, cache=False)
 
 
 def proposer(
@@ -117,7 +122,7 @@ def compiled(
     **options: Any,
 ) -> tuple[Compiled, int]:
     """What an optimizer finds, and how many calls it made."""
-    lm = lm or scripted_lm(lambda asked: writer(asked, useful), cache=False)
+    lm = lm or obedient_lm(lambda asked: writer(asked, useful))
     reflection_lm = reflection_lm or proposer(seed)
     n_before = len(lm.engine.asked)
     with dspy.context(lm=lm):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dspy
 import pytest
-from planted import PLANTED, writer, youth
+from planted import PLANTED, obedient_lm, youth
 from scripts import shop_rows, shop_task
 
 from tagal_dspy import Budget, RunSettings, SynthLoop, TableMetric
@@ -50,7 +50,7 @@ def test_loops_run_in_parallel_and_the_best_of_some_is_kept() -> None:
 def test_own_module_around_the_generator_is_compiled_by_plain_gepa() -> None:
     import own_module as example
 
-    with dspy.context(lm=scripted_lm(writer, cache=False)):
+    with dspy.context(lm=obedient_lm()):
         found = example.compiled(shop_task(), youth, proposer(), 10, 30)
     assert PLANTED in found.generator.predict.signature.instructions
 
@@ -58,7 +58,7 @@ def test_own_module_around_the_generator_is_compiled_by_plain_gepa() -> None:
 def test_own_critic_sampler_and_metric_are_compiled_and_proven() -> None:
     import own_parts as example
 
-    with dspy.context(lm=scripted_lm(writer, cache=False)):
+    with dspy.context(lm=obedient_lm()):
         found = example.compiled(shop_task(), 40, proposer(), Budget(max_calls=120), 10)
     assert found.improved
     assert PLANTED in found.program.generator.predict.signature.instructions

@@ -64,6 +64,10 @@ class Driver(NamedTuple):
     makes_demos: bool = False
 
 
+REPEATS = 2
+"""GEPA scores the seed program again beside every candidate, which costs nothing: the budget ends it, or twice as many."""
+
+
 def _gepa(job: Job) -> Any:
     frontier = "hybrid" if job.objectives else "instance"
     optimizer = dspy.GEPA(
@@ -71,7 +75,7 @@ def _gepa(job: Job) -> Any:
         instruction_proposer=InstructionProposer(),
         reflection_lm=job.lm,
         reflection_minibatch_size=min(MINIBATCH, len(job.tasks.train)),
-        max_metric_calls=job.n_tables,
+        max_metric_calls=REPEATS * job.n_tables,
         num_threads=job.n_threads,
         failure_score=-1.0,
         warn_on_score_mismatch=False,

@@ -81,17 +81,16 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from planted import compiled, writer
+from planted import compiled, obedient_lm, writer
 from tagal_dspy.runs import RunStore
 from tagal_dspy.settings import Budget
-from tagal_dspy.testing import scripted_lm
 
 def dying(asked):
     if len(lm.engine.asked) > 20:
         os.kill(os.getpid(), signal.SIGKILL)
     return writer(asked)
 
-lm = scripted_lm(dying, cache=False)
+lm = obedient_lm(dying)
 with RunStore(Path(sys.argv[2])) as store:
     compiled("gepa", seed=1, store=store, lm=lm, budget=Budget(max_calls=80))
 """
