@@ -126,9 +126,8 @@ def open_storage(where: str, heartbeat: int = HEARTBEAT) -> BaseStorage:
                 journal.heartbeat_interval = heartbeat
                 return journal
             url = where if "://" in where else f"sqlite:///{where}"
-            url = url.replace(
-                "postgresql://", "postgresql+psycopg://", 1
-            )  # SQLAlchemy's versions differ in the default
+            # The driver is named because SQLAlchemy's versions differ in the default.
+            url = url.replace("postgresql://", "postgresql+psycopg://", 1)
             options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
             return _Rdb(url, options, heartbeat_interval=heartbeat, heartbeat_stale_trial_callback=_run_again)
     except ImportError as error:
