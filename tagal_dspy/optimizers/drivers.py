@@ -65,7 +65,7 @@ class Driver(NamedTuple):
 
 
 REPEATS = 2
-"""GEPA scores the seed program again beside every candidate, which costs nothing: the budget ends it, or twice as many."""
+"""GEPA scores the seed program again beside every candidate, at no cost: it may count twice what the budget has."""
 
 
 def _gepa(job: Job) -> Any:
