@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from tagal_dspy.codecs.grammar import literal
 from tagal_dspy.schema import (
@@ -14,7 +14,6 @@ from tagal_dspy.schema import (
     Reject,
     Row,
     TableSchema,
-    TextColumn,
 )
 from tagal_dspy.settings import ColumnOrder
 
@@ -72,18 +71,6 @@ class RowCodec(ABC):
             + "\n"
         )
 
-    def json_schema(self, n_rows: int, narrowed: Mapping[str, ModelledColumn] | None = None) -> dict[str, Any]:
-        """A JSON Schema of an object whose `rows` are exactly `n_rows` row objects."""
-        columns = self._wire_columns(narrowed)
-        row = {
-            "type": "object",
-            "properties": {column.name: _value_schema(column) for column in columns},
-            "required": list(self.wire_names),
-            "additionalProperties": False,
-        }
-        rows = {"type": "array", "items": row, "minItems": n_rows, "maxItems": n_rows}
-        return {"type": "object", "properties": {"rows": rows}, "required": ["rows"], "additionalProperties": False}
-
     @abstractmethod
     def _row_rule(self, columns: Sequence[ModelledColumn]) -> str:
         """GBNF of one row, referring to `cell-0`, `cell-1`, ..."""
@@ -109,19 +96,3 @@ def _ordered(schema: TableSchema, order: ColumnOrder) -> tuple[str, ...]:
         "target-first": lambda column: column.name != schema.target,
     }
     return tuple(column.name for column in sorted(schema.modelled, key=ranks[order]))
-
-
-def _value_schema(column: ModelledColumn) -> dict[str, Any]:
-    value: dict[str, Any]
-    if isinstance(column, NumericalColumn):
-        kind = "number" if column.decimals else "integer"
-        bound = float if column.decimals else int
-        low, high = bound(column.text(column.minimum)), bound(column.text(column.maximum))
-        value = {"type": kind, "minimum": low, "maximum": high}
-    elif isinstance(column, DatetimeColumn):
-        value = {"type": "string", "pattern": column.moments.pattern}
-    elif isinstance(column, TextColumn):
-        value = {"type": "string", "minLength": 1, "maxLength": column.max_length}
-    else:
-        value = {"enum": list(column.offered)}
-    return {"anyOf": [value, {"type": "null"}]} if column.nullable else value

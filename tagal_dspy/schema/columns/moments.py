@@ -80,13 +80,6 @@ class MomentFormat:
     def _reader(self) -> re.Pattern[str]:
         return re.compile(re.sub("%(.)", lambda part: _READ[part[1]], re.sub(r"[^%\w]", r"\\\g<0>", self.text)))
 
-    @cached_property
-    def pattern(self) -> str:
-        """A regular expression of what is written, for JSON Schema."""
-        digits = {"Y": "[0-9]{4}", "f": "[0-9]{6}"}
-        escaped = re.sub(r"[.*+?^$(){}|\[\]\\]", r"\\\g<0>", self.text)
-        return "^" + re.sub("%(.)", lambda part: digits.get(part[1], "[0-9]{2}"), escaped) + "$"
-
     def read(self, text: str) -> datetime:
         """The moment that a text stands for; raises `ValueError`."""
         found = self._reader.fullmatch(text)
