@@ -23,6 +23,9 @@ LARGEST_CONTEXT = 131072
 MAX_TOKENS = 256
 """Of an answer that no grammar ends."""
 
+LOOK_SECONDS = 0.2
+"""How long to look which cores are idle."""
+
 
 class LocalEngine:
     """A llama.cpp server inside this process, spoken to without a socket.
@@ -185,14 +188,23 @@ def _start(weights: Weights, n_slots: int, n_context: int) -> Any:
 
 
 def _n_threads() -> int:
-    """As many threads as there are idle cores, at least one.
+    """As many threads as there are idle cores at this moment, at least one; what runs at a lower priority gives way.
 
     llama.cpp's threads wait for each other at every step: with two threads and one busy core, everything was five
-    times slower than with one thread.
+    times slower than with one thread. The load average is of no use here: it remembers what ended a minute ago.
     """
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    n_busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return max(1, n_cores - round(n_busy))
+    import psutil
+
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    looked = psutil.cpu_times_percent(interval=LOOK_SECONDS, percpu=True)
+    n_free = round(sum(_free_share(looked[core]) for core in cores))
+    return max(1, min(n_free, len(cores)))
+
+
+def _free_share(times: Any) -> float:
+    # Of less than a second, psutil's percentages are no percentages: they do not add up to 100.
+    free = sum(getattr(times, name, 0.0) for name in ("idle", "iowait", "nice"))
+    return float(free / max(sum(times), 1e-9))
 
 
 def _messages(request: lm15.Request) -> list[dict[str, str]]:

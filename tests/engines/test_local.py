@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import namedtuple
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 from dspy import lm15
 
 from tagal_dspy.codecs import CsvCodec
-from tagal_dspy.engines import LocalEngine, Weights, find_weights, make_lm
+from tagal_dspy.engines import LocalEngine, Weights, find_weights, local, make_lm
 from tagal_dspy.errors import EngineError, PromptTooLongError
 from tagal_dspy.schema import TableSchema
 
@@ -100,3 +102,21 @@ def test_model_is_shared_by_all_who_name_it() -> None:
 def test_asyncio_and_threads_answer_alike() -> None:
     lm = make_lm("local", cache=False, temperature=1.0, seed=3, max_tokens=8)
     assert asyncio.run(lm.acall("1,2\n3,4\n")) == lm("1,2\n3,4\n")
+
+
+@pytest.mark.parametrize(
+    ("shares", "n_threads"),
+    [
+        ([{"idle": 20.0}, {"idle": 20.0}], 2),
+        ([{"idle": 20.0}, {"user": 19.0, "idle": 1.0}], 1),
+        ([{"user": 20.0}, {"user": 20.0}], 1),
+        ([{"idle": 20.0}, {"nice": 20.0}], 2),
+    ],
+)
+def test_threads_are_as_many_as_cores_are_idle_or_busy_at_a_low_priority(
+    shares: list[dict[str, float]], n_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = namedtuple("times", ["user", "nice", "idle"], defaults=(0.0,) * 3)
+    monkeypatch.setattr(psutil, "cpu_times_percent", lambda **_: [times(**share) for share in shares])
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(len(shares))), raising=False)
+    assert local._n_threads() == n_threads
