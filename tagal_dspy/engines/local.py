@@ -188,10 +188,11 @@ def _start(weights: Weights, n_slots: int, n_context: int) -> Any:
 
 
 def _n_threads() -> int:
-    """As many threads as there are idle cores at this moment, at least one; what runs at a lower priority gives way.
+    """As many threads as there are idle cores at this moment, at least one.
 
     llama.cpp's threads wait for each other at every step: with two threads and one busy core, everything was five
-    times slower than with one thread. The load average is of no use here: it remembers what ended a minute ago.
+    times slower than with one thread, even where what keeps it busy has the lowest priority. The load average is of no
+    use here: it remembers what ended a minute ago.
     """
     import psutil
 
@@ -203,7 +204,7 @@ def _n_threads() -> int:
 
 def _free_share(times: Any) -> float:
     # Of less than a second, psutil's percentages are no percentages: they do not add up to 100.
-    free = sum(getattr(times, name, 0.0) for name in ("idle", "iowait", "nice"))
+    free = sum(getattr(times, name, 0.0) for name in ("idle", "iowait"))
     return float(free / max(sum(times), 1e-9))
 
 
