@@ -1,4 +1,4 @@
-"""What every test starts from: a private DSPy cache, no network, and a small table with awkward column names."""
+"""What every test starts from: caches and runs of its own, no network, and a small table with awkward column names."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 _CACHE = tempfile.mkdtemp(prefix="tagal-tests-")
 os.environ |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "DSPY_CACHEDIR": _CACHE}  # read when dspy is imported
+os.environ["XDG_DATA_HOME"] = f"{_CACHE}/data"  # the runs of the person who runs the suite are left alone
 
 import pandas as pd  # noqa: E402
 import pytest  # noqa: E402
