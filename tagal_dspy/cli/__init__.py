@@ -1,4 +1,4 @@
-"""The command line: `tagal generate`, `tagal evaluate`, `tagal describe`, `tagal preview`."""
+"""The command line: `tagal generate`, `evaluate`, `optimize`, `transfer`, `describe`, `preview`, `runs`, `study`."""
 
 from tagal_dspy.cli.app import app, main
 
