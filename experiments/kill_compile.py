@@ -58,7 +58,10 @@ with RunStore(record) as store:
         optimizer, seed=1, store=store, n_threads=n_threads, budget=Budget(max_calls=n_calls),
         lm=obedient_lm(counted(slow)), reflection_lm=proposer(1, answered, counted),
     )
-(folder / "program.json").write_text(json.dumps(found.program.dump_state(), default=str, sort_keys=True))
+state = found.program.dump_state()
+for paid in ("usage", "cost"):  # of the tables of a candidate that the budget cut short, which ones were paid varies
+    state["lineage"].pop(paid)
+(folder / "program.json").write_text(json.dumps(state, default=str, sort_keys=True))
 """
 
 

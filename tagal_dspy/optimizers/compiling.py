@@ -267,6 +267,7 @@ class _Compilation:
             found = None
         if found is not None and not self._meter.is_empty:
             return found
+        self._lineage.forget_cut()
         best = self._lineage.best([task_key(each) for each in self._tasks.valid])
         return _with_prompts(self._student, best) if best is not None else self._student
 

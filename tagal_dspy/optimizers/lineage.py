@@ -8,12 +8,14 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import dspy
 import numpy as np
 from dspy.utils.callback import BaseCallback
 
+from tagal_dspy.errors import BudgetError
 from tagal_dspy.optimizers.tasks import task_key
 
 N_SAMPLES = 3
@@ -33,8 +35,6 @@ class Candidate:
         number: in the order of their first run; 0 is the seed program.
         prompts: its instructions by predictor.
         n_demos: demos in its prompts.
-        parent: number of the candidate that it was made from, as far as can be told: the best of the earlier ones that
-            differ in the fewest predictors. None for the seed program.
         scores: by task.
         objectives: scores of each objective, by task.
         tokens: of all its runs.
@@ -45,7 +45,6 @@ class Candidate:
     number: int
     prompts: Prompts
     n_demos: int
-    parent: int | None
     scores: dict[str, float] = field(default_factory=dict)
     objectives: dict[str, dict[str, float]] = field(default_factory=dict)
     tokens: int = 0
@@ -55,15 +54,13 @@ class Candidate:
     @property
     def score(self) -> float:
         """The mean over its tasks; NaN where it has none."""
-        return float(np.mean(list(self.scores.values()))) if self.scores else float("nan")
+        return fmean(self.scores.values()) if self.scores else float("nan")
 
     @property
     def mean_objectives(self) -> dict[str, float]:
         """The mean of each objective over its tasks."""
         names = dict.fromkeys(name for each in self.objectives.values() for name in each)
-        return {
-            name: float(np.mean([each[name] for each in self.objectives.values() if name in each])) for name in names
-        }
+        return {name: fmean(each[name] for each in self.objectives.values() if name in each) for name in names}
 
 
 class Lineage(BaseCallback):  # type: ignore[misc]
@@ -77,6 +74,7 @@ class Lineage(BaseCallback):  # type: ignore[misc]
         self.candidates: dict[str, Candidate] = {}
         self._class = type(program)
         self._under_way: dict[str, Candidate] = {}
+        self._cut: list[Candidate] = []
         self._lock = threading.Lock()
         self.candidate(program)
 
@@ -88,15 +86,16 @@ class Lineage(BaseCallback):  # type: ignore[misc]
         key = hashlib.sha256(json.dumps([prompts, demos]).encode()).hexdigest()
         with self._lock:
             if key not in self.candidates:
-                parent = self._parent(prompts)
-                self.candidates[key] = Candidate(len(self.candidates), prompts, len(demos), parent)
+                self.candidates[key] = Candidate(len(self.candidates), prompts, len(demos))
             return self.candidates[key]
 
-    def _parent(self, prompts: Prompts) -> int | None:
-        earlier = list(self.candidates.values())
+    def parent(self, candidate: Candidate) -> int | None:
+        """The number of the candidate that one was made from, as far as can be told: the best of the earlier ones that
+        differ in the fewest predictors. None for the seed program."""
+        earlier = [each for each in self.candidates.values() if each.number < candidate.number]
         if not earlier:
             return None
-        changes = [sum(prompts[name] != each.prompts[name] for name in prompts) for each in earlier]
+        changes = [sum(text != each.prompts[name] for name, text in candidate.prompts.items()) for each in earlier]
         nearest = [each for each, n in zip(earlier, changes, strict=True) if n == min(changes)]
         return max(nearest, key=lambda each: np.nan_to_num(each.score, nan=-np.inf)).number
 
@@ -108,6 +107,8 @@ class Lineage(BaseCallback):  # type: ignore[misc]
     def on_module_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
         """It has written it: the prediction is marked with the candidate."""
         candidate = self._under_way.pop(call_id, None)
+        if candidate is not None and _is_of_budget(exception):
+            self._cut.append(candidate)
         written = outputs[0] if isinstance(outputs, tuple) else outputs  # DSPy adds the trace where it keeps one
         if candidate is not None and written is not None:
             object.__setattr__(written, _MARK, candidate)
@@ -138,10 +139,16 @@ class Lineage(BaseCallback):  # type: ignore[misc]
             if key == min(candidate.scores):  # not the first one that came: threads differ
                 candidate.sample = _sample(gold.task, pred)
 
+    def forget_cut(self) -> None:
+        """Drop what is known of candidates that the budget cut short: which of their tables were paid before it was
+        used up is for the threads to say, and would differ the next time."""
+        for each in self._cut:
+            each.scores, each.objectives, each.tokens, each.n_runs, each.sample = {}, {}, 0, 0, ""
+
     def best(self, keys: Sequence[str]) -> Candidate | None:
         """The candidate with the highest mean score on these tasks, of those without demos that did all of them."""
         whole = [each for each in self.candidates.values() if set(keys) <= set(each.scores) and not each.n_demos]
-        return max(whole, key=lambda each: float(np.mean([each.scores[key] for key in keys])), default=None)
+        return max(whole, key=lambda each: fmean(each.scores[key] for key in keys), default=None)
 
     def pareto(self, keys: Sequence[str]) -> list[Candidate]:
         """Of the candidates that did all tasks, those that no other one equals in all objectives and beats in one."""
@@ -154,7 +161,7 @@ class Lineage(BaseCallback):  # type: ignore[misc]
         return [
             {
                 "number": each.number,
-                "parent": each.parent,
+                "parent": self.parent(each),
                 "prompts": dict(each.prompts),
                 "demos": each.n_demos,
                 "score": None if np.isnan(each.score) else round(each.score, 6),
@@ -187,6 +194,11 @@ def cost_objective(pred: Any) -> float:
     """What a row took, higher is better: less the thousands of tokens per accepted row."""
     n_rows = len(getattr(pred, "table", ()))
     return -_tokens(pred) / 1000 / max(1, n_rows)
+
+
+def _is_of_budget(error: BaseException | None) -> bool:
+    """Whether a call was refused because the budget is used up: DSPy wraps what engines raise."""
+    return error is not None and (isinstance(error, BudgetError) or _is_of_budget(error.__cause__ or error.__context__))
 
 
 def _tokens(pred: Any) -> int:

@@ -66,7 +66,7 @@ class Meter(BaseCallback):  # type: ignore[misc]
                 return key, self._answers[key], False
             recorded = self.ledger.store.find(key) if self.ledger.store is not None else None
             if recorded is None:
-                self._begin()
+                self._begin(key)
             answer = self._answers[key] = Future()
         if recorded is not None:
             self.ledger.spend(recorded.usage, recorded.cost)
@@ -74,11 +74,17 @@ class Meter(BaseCallback):  # type: ignore[misc]
             answer.set_result(_response(request, recorded))
         return key, answer, recorded is None
 
-    def _begin(self) -> None:
+    def _begin(self, key: str) -> None:
+        """Which of the calls of several threads a budget still paid is recorded, too: made again, the same ones are."""
+        store, budget = self.ledger.store, self.ledger.budget.model_dump()
         try:
+            if store is not None and store.fact(f"refused/{key}") == budget:
+                raise BudgetError("the budget was used up when this call was first made")
             self.ledger.check(self._n_under_way)
         except BudgetError:
             self.is_empty = True
+            if store is not None:
+                store.note(f"refused/{key}", budget)
             raise
         self._n_under_way += 1
 

@@ -105,10 +105,14 @@ def test_killed_compilation_is_not_paid_again_and_ends_the_same(tmp_path: Path) 
         first, n_first = compiled("gepa", seed=1, store=store, budget=budget)
     with RunStore(path) as store:
         second, n_second = compiled("gepa", seed=1, store=store, budget=budget)
-        _, n_third = compiled("gepa", seed=1, store=store, budget=budget)
+        third, n_third = compiled("gepa", seed=1, store=store, budget=budget)
     assert n_recorded >= 18
     assert n_recorded + n_second == n_first
-    assert second.program.dump_state() == first.program.dump_state()
+    states = [each.program.dump_state() for each in (first, second, third)]
+    assert states[2] == states[1]
+    for state in states[:2]:  # which tables of the last candidate were paid before the budget ended it may differ
+        del state["lineage"]["usage"]
+    assert states[1] == states[0]
     assert n_third == 0
 
 
@@ -143,9 +147,9 @@ def test_objectives_give_a_pareto_set(found: Compiled) -> None:
 
 def test_candidates_tell_parent_diff_cost_and_rows_that_are_not_real(found: Compiled) -> None:
     seed, *others = found.lineage.candidates.values()
-    assert seed.parent is None
+    assert found.lineage.parent(seed) is None
     child = next(each for each in others if PLANTED in each.prompts["generator.predict"])
-    parent = list(found.lineage.candidates.values())[child.parent or 0]
+    parent = list(found.lineage.candidates.values())[found.lineage.parent(child) or 0]
     assert f"+{PLANTED}" in prompt_diff(parent.prompts, child.prompts)
     assert child.tokens > 0
     assert len(child.sample.splitlines()) == 4
