@@ -75,7 +75,7 @@ DEFAULT_BOUNDS: Mapping[PromptStyle, Bounds] = {
         "n_iter": [1, 3],
         "n_shots": {"low": 2, "high": 10, "log": True},
         "temperature": [0.7, 1.3],
-        "rows_per_draw": {"low": 2, "high": 16, "log": True},
+        "rows_per_draw": [1, 5],
         "column_order": ["original", "categorical-first", "numerical-first", "target-first"],
         "info": ["card", "none"],
         "few_shots": ["stratified", "uniform", "neighbours", "residual", "coreset"],
