@@ -140,8 +140,8 @@ def run_settings(preset: str, style: PromptStyle = "chat", **overrides: Any) -> 
 
 
 SMALL_MODEL: dict[str, Any] = {
-    # Eight rows from a prompt, in four branches, take half the time and a third of the tokens, but a hundred rows then
-    # come from twenty neighbourhoods, which is too few for Adult: 0.80 instead of 0.87.
+    # Eight rows from a prompt, in four branches, take 0.6 of the time and 0.4 of the tokens, but a hundred rows then
+    # come from twenty neighbourhoods, which is too few for Adult (experiments/results/four_branches.csv).
     "draws": "by-class",
     "n_iter": 1,
     "few_shots": "neighbours",
