@@ -5,8 +5,8 @@
 Thyroid and Adult with default settings. Raw decoding: the last prompt of the run, continued in all slots at once
 without a grammar, the time of a short continuation subtracted from that of a long one, so that neither prompt nor call
 is counted (median of three); the same with the grammar says what that costs. What llama.cpp could do: raw tokens a
-second by tokens of a kept row. Shares of the time are tokens by their raw
-speed; slots are busy while a call with so many branches is out.
+second by tokens of a kept row. Shares of the time are tokens by their raw speed; slots are busy while a call with so
+many branches is out.
 """
 
 from __future__ import annotations
