@@ -1,6 +1,6 @@
 """What a real compilation gives: seed program against optimized program on held-out tasks, whatever comes out.
 
-    TAGAL_DATA_DIR=... uv run python experiments/compile.py [--tables thyroid adult] [--written 60] [--reflection fixed]
+    TAGAL_DATA_DIR=... uv run python experiments/compile.py [--tables thyroid adult] [--written 80] [--reflection fixed]
 
 GEPA and the table metric, with the embedded model as task LM; a program without a critic, so that its only prompt is
 the generator's; ten rows a table, five from each prompt; four tasks to train on, four to choose by, eight held out. The
@@ -105,9 +105,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--tables", nargs="+", default=["thyroid", "adult"])
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument(
-        "--written", type=int, default=60, help="tables that the budget is to pay for, 16 for the proof"
-    )
+    parser.add_argument("--written", type=int, default=80, help="tables that the budget is planned to pay for")
     parser.add_argument("--lm", default="local")
     parser.add_argument("--reflection", choices=["fixed", "same"], default="fixed")
     parser.add_argument("--threads", type=int, default=2)

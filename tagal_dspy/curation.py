@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tagal_dspy.profile import profile_of
-from tagal_dspy.schema import CategoricalColumn, Reject, Row
+from tagal_dspy.conditions import target_slots
+from tagal_dspy.profile import by_text, profile_of
+from tagal_dspy.schema import CategoricalColumn, NumericalColumn, Reject, Row
 from tagal_dspy.task import TableTask
 
 LEAST_PLAUSIBLE = 0.2
-"""A label is noise where it is less plausible than this share of the real rows of its class have theirs."""
+"""A label is noise where it is less plausible than this share of the real rows like it have theirs."""
 
 MAX_ROWS = 5_000
 N_TREES = 200
@@ -22,53 +23,77 @@ class LabelCurator:
     """Rejects rows whose label disagrees with what the training rows of a task say.
 
     A random forest learns the label from the training rows (at most `MAX_ROWS`, evenly spaced), and tells of each of
-    them, by the trees that did not see it, how plausible its own label is. A generated row is rejected where its label
-    is less plausible than the `LEAST_PLAUSIBLE` quantile of the real rows of that class: a table whose labels are noisy
-    keeps its noise. Validation and test rows are not read. Tasks without classes have nothing to curate.
+    them, by the trees that did not see it, how plausible its own label is: the chance of a class, or how far a number
+    is from the one expected. A generated row is rejected where its label is less plausible than the `LEAST_PLAUSIBLE`
+    quantile of the real rows of that class or quantile bin: a table whose labels are noisy keeps its noise. Validation
+    and test rows are not read. Tasks without a target have nothing to curate.
 
     Args:
-        task: with a binary or multiclass target.
+        task: binary, multiclass or regression.
     """
 
     def __init__(self, task: TableTask) -> None:
         self._task = task
-        self._classes = task.schema.classes
-        if self._classes and task.schema.target is not None:
+        self._slots = target_slots(task)
+        if self._slots and task.schema.target is not None:
             self._place = task.schema.names.index(task.schema.target)
+            column = task.schema[task.schema.target]
+            self._number = column.number if isinstance(column, NumericalColumn) else None
             self._fit(task.train_rows[:: math.ceil(len(task.train_rows) / MAX_ROWS)])
 
     def curated(self, rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]:
         """The rows whose labels are plausible, and the others as rejects."""
-        if not rows or not self._classes:
+        if not rows or not self._slots:
             return list(rows), []
-        # As the forest does it, without its machinery, which takes most of the time where rows are few.
-        features = self._features(rows).astype(np.float32)
-        chances = sum(tree.predict_proba(features, check_input=False) for tree in self._forest.estimators_) / N_TREES
+        expected = self._expected(rows)
         kept, noisy = [], []
-        for row, chance in zip(rows, self._own(chances, rows), strict=True):
-            label = row[self._place] or ""
-            if chance >= self._least.get(label, 0.0):
+        for row, said, plausible in zip(rows, expected, self._plausible(expected, rows), strict=True):
+            if plausible >= self._least.get(self._slot(row), -math.inf):
                 kept.append(row)
             else:
                 text = ",".join(cell or "" for cell in row)
-                detail = f"the real rows give the label {label!r} a chance of {chance:.0%}"
-                noisy.append(Reject("label_noise", text, detail))
+                noisy.append(Reject("label_noise", text, self._detail(row, said, plausible)))
         return kept, noisy
 
     def _fit(self, rows: Sequence[Row]) -> None:
-        from sklearn.ensemble import RandomForestClassifier
+        from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-        labels = np.array([row[self._place] or "" for row in rows])
-        self._forest = RandomForestClassifier(N_TREES, random_state=0, min_samples_leaf=2, oob_score=True)
-        self._forest.fit(self._features(rows), labels)
-        plausible = self._own(self._forest.oob_decision_function_, rows)
-        self._least = {label: float(np.quantile(plausible[labels == label], LEAST_PLAUSIBLE)) for label in set(labels)}
+        make = RandomForestRegressor if self._number else RandomForestClassifier
+        self._forest = make(N_TREES, random_state=0, min_samples_leaf=2, oob_score=True)
+        texts = [row[self._place] or "" for row in rows]
+        self._forest.fit(self._features(rows), by_text(self._number, texts) if self._number else np.array(texts))
+        expected = self._forest.oob_prediction_ if self._number else self._forest.oob_decision_function_
+        plausible, slots = self._plausible(expected, rows), np.array([self._slot(row) for row in rows])
+        self._least = {slot: float(np.quantile(plausible[slots == slot], LEAST_PLAUSIBLE)) for slot in set(slots)}
 
-    def _own(self, chances: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
-        """The chance of each row's own label; 1 for a label that the real rows do not have."""
+    def _slot(self, row: Row) -> str:
+        """The class or quantile bin of a row; empty for none."""
+        if self._number is None:
+            return row[self._place] or ""
+        return next((str(slot) for slot in self._slots if slot.takes(row, self._task.schema)), "")
+
+    def _expected(self, rows: Sequence[Row]) -> np.ndarray:
+        """The chance of each class, or the number, that the real rows let expect for each row."""
+        # As the forest does it, without its machinery, which takes most of the time where rows are few.
+        features = self._features(rows).astype(np.float32)
+        say = "predict" if self._number else "predict_proba"
+        total = sum(getattr(tree, say)(features, check_input=False) for tree in self._forest.estimators_)
+        return np.asarray(total / N_TREES)
+
+    def _plausible(self, expected: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
+        """How plausible the label of each row is; the more the higher. Labels that the real rows do not have are."""
+        if self._number:
+            far = np.abs(expected - by_text(self._number, [row[self._place] for row in rows]))
+            return np.asarray(-np.nan_to_num(far))
         known = {label: place for place, label in enumerate(self._forest.classes_)}
         places = [known.get(row[self._place]) for row in rows]
-        return np.array([1.0 if at is None else each[at] for at, each in zip(places, chances, strict=True)])
+        return np.array([1.0 if at is None else each[at] for at, each in zip(places, expected, strict=True)])
+
+    def _detail(self, row: Row, said: np.ndarray, plausible: float) -> str:
+        label = row[self._place]
+        if self._number:
+            return f"the real rows let expect {float(said):.4g} instead of the label {label}"
+        return f"the real rows give the label {label!r} a chance of {plausible:.0%}"
 
     def _features(self, rows: Sequence[Row]) -> np.ndarray:
         profile, columns = profile_of(self._task), list(zip(*rows, strict=True))

@@ -35,6 +35,26 @@ def test_real_rows_are_rejected_about_as_often_as_the_threshold_says_whatever_th
         assert 1 - len(kept) / len(test_rows) < LEAST_PLAUSIBLE + 0.1
 
 
-def test_table_without_classes_has_nothing_to_curate() -> None:
-    regression = TableTask(pd.DataFrame({"x": range(50), "y": [i * 0.5 for i in range(50)]}), "y")
-    assert LabelCurator(regression).curated([("1", "900.0")]) == ([("1", "900.0")], [])
+def test_number_far_from_what_the_real_rows_let_expect_is_rejected_and_one_near_it_kept() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random(600).round(3)
+    regression = TableTask(pd.DataFrame({"x": x, "y": (10 * x + rng.normal(0, 0.3, 600)).round(2)}), "y")
+    kept, noisy = LabelCurator(regression).curated([("0.5", "5.05"), ("0.5", "9.00"), ("0.9", "9.00")])
+    assert kept == [("0.5", "5.05"), ("0.9", "9.00")]
+    [reject] = noisy
+    assert reject.reason == "label_noise"
+    assert reject.detail.endswith("instead of the label 9.00")
+
+
+def test_real_numbers_are_rejected_about_as_often_as_the_threshold_says() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.random(600).round(3)
+    regression = TableTask(pd.DataFrame({"x": x, "y": np.exp(3 * x + rng.normal(0, 0.3, 600)).round(2)}), "y")
+    kept, noisy = LabelCurator(regression).curated(test_rows := regression.schema.to_rows(regression.test))
+    assert len(noisy) / len(test_rows) < LEAST_PLAUSIBLE + 0.1
+    assert len(kept) + len(noisy) == len(test_rows)
+
+
+def test_table_without_a_target_has_nothing_to_curate() -> None:
+    untargeted = TableTask(pd.DataFrame({"x": range(50), "y": [i * 0.5 for i in range(50)]}))
+    assert LabelCurator(untargeted).curated([("1", "900.0")]) == ([("1", "900.0")], [])
