@@ -185,8 +185,7 @@ def _frontier(found: Mapping[str, Any]) -> Iterator[Part]:
 
 
 def _trials(found: Mapping[str, Any]) -> Iterator[Part]:
-    # A trial that was killed and tried again has its first place in the study, but a later number.
-    lines, highest = sorted(found["trials"], key=lambda each: each["trial"]), float("-inf")
+    lines, highest = found["trials"], float("-inf")
     data = []
     for each in lines:
         highest = max(highest, each["quality"]) if each["feasible"] else highest

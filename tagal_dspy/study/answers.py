@@ -135,7 +135,8 @@ def answers(
         [again(candidate, FINAL_SEEDS + n) for n in range(n_fresh)] for candidate in (choice.candidate, paper)
     )
     gained = compare([each["score"] for each in ours], [each["score"] for each in theirs])
-    lines = [_line(trial) for trial in trials]
+    # Those come by ticket: a trial that was killed and tried again has its old place, but a later number.
+    lines = sorted(map(_line, trials), key=lambda line: line["trial"])
     spent = spent_of(study.get_trials(deepcopy=False))
     rerun_lines = [line for name, line in study.user_attrs.items() if name.startswith("run again: ")]
     return {

@@ -6,10 +6,11 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import optuna
 import pytest
 from studies import simulated, study_of
 
-from tagal_dspy.errors import DataError
+from tagal_dspy.errors import DataError, EngineError
 from tagal_dspy.settings import Budget
 from tagal_dspy.study import (
     Candidate,
@@ -91,6 +92,22 @@ def test_frontier_holds_what_nothing_beats_in_quality_and_calls(found: dict[str,
     best = [lines[number] for number in found["frontier"]]
     assert all(a["calls"] <= b["calls"] and a["quality"] < b["quality"] for a, b in pairwise(best))
     assert max(line["quality"] for line in lines.values()) == best[-1]["quality"]
+
+
+def test_trials_are_told_in_their_order_also_where_one_was_tried_again() -> None:
+    asked: list[int] = []
+
+    def evaluate(candidate: Candidate, task: Any, seed: int, budget: Budget) -> Outcome:
+        asked.append(seed)
+        if len(asked) == 1:
+            raise EngineError("the server is down")
+        return SimulatedRuns(20)(candidate, task, seed, budget)
+
+    objective, storage = simulated(1, evaluate), optuna.storages.InMemoryStorage()
+    with pytest.raises(EngineError):
+        study_of(objective, 4, storage)
+    found = answers(study_of(objective, 4, storage), objective, n_finalists=1, n_fresh=2, n_bootstraps=1)
+    assert [line["trial"] for line in found["trials"]] == [1, 2, 3, 4]
 
 
 def test_parameter_that_decides_is_the_most_important_with_its_uncertainty() -> None:
