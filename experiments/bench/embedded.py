@@ -139,10 +139,12 @@ def main(n_rows: int, try_out: bool, out: Path) -> int:
     watch(try_out)
     for name in TABLES:
         found, held_to = report(name, n_rows)
+        print("\n".join(found), flush=True)
         lines += found
         held |= held_to
-    lines += [f"{'Holds' if value else 'Is broken'}: {what}.  " for what, value in held.items()]
-    print("\n".join(lines))
+    claims = [f"{'Holds' if value else 'Is broken'}: {what}.  " for what, value in held.items()]
+    print("\n".join(claims))
+    lines += claims
     if not try_out:
         out.write_text("\n".join(lines) + "\n")
     return 0 if try_out or all(held.values()) else 1
