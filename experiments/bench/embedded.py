@@ -136,6 +136,7 @@ def main(n_rows: int, try_out: bool, out: Path) -> int:
         seconds = first_row()
         held["seconds to the first row"] = seconds <= MOST_SECONDS
         lines += [f"A fresh command has written its first row after {seconds:.1f} s (at most {MOST_SECONDS:.0f}).", ""]
+    print("\n".join(lines), flush=True)
     watch(try_out)
     for name in TABLES:
         found, held_to = report(name, n_rows)
