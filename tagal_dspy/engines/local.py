@@ -11,6 +11,7 @@ from typing import Any
 
 from dspy import lm15
 
+from tagal_dspy.engines.lark import as_lark
 from tagal_dspy.engines.tokens import count_tokens
 from tagal_dspy.engines.weights import INSTALL_HINT, Weights, find_weights
 from tagal_dspy.errors import EngineError, PromptTooLongError
@@ -35,7 +36,7 @@ class LocalEngine:
     """A llama.cpp server inside this process, spoken to without a socket.
 
     Obeys DSPy's engine contract: one canonical request in, one response out. Per call, `metadata={"tagal": {...}}`
-    may hold a GBNF `grammar` and a number of `branches`: continuations of the one prompt, drawn side by side and
+    may hold a `grammar` in GBNF and a number of `branches`: continuations of the one prompt, drawn side by side and
     joined to one answer, so that the prompt is evaluated once.
 
     Args:
@@ -94,7 +95,7 @@ class LocalEngine:
         if config.stop:
             body["stop"] = list(config.stop)
         if "grammar" in extra:
-            body["grammar"] = extra["grammar"]
+            body["grammar"] = as_lark(extra["grammar"])
         elif config.response_format:
             body["json_schema"] = config.response_format.get("schema", {"type": "object"})
         if self.style == "chat":
