@@ -19,6 +19,9 @@ _STRING_NOTE = '        # note: the value you produce must adhere to the JSON sc
 _UNSAID = (GenerateRows.instructions, RecallRows.instructions)
 """A model that only continues text does what these ask without being told."""
 
+_UNTOLD = ("card", "wanted")
+"""Inputs that show in the examples."""
+
 _TABLE_NOTE = " (must be formatted as a valid Python Table)"
 
 
@@ -56,9 +59,10 @@ class RowsChatAdapter(dspy.ChatAdapter):  # type: ignore[misc]
 class ContinuationAdapter(dspy.Adapter):  # type: ignore[misc]
     """One text that ends where the model should go on: for a table, right after the examples.
 
-    A base model takes no orders, but continues a table well, and the time it takes grows with the prompt. So the card
-    and the instructions as the library ships them are left out where rows follow; optimised instructions, a
-    critique, a refined prompt are put before the rows. Earlier turns count with what they said last about each field.
+    A base model takes no orders, but continues a table well, and the time it takes grows with the prompt. So the card,
+    which rows are wanted (the examples are such rows) and the instructions as the library ships them are left out where
+    rows follow; optimised instructions, a critique, a refined prompt are put before the rows. Earlier turns count with
+    what they said last about each field.
     """
 
     grammar_frame = ("", "")
@@ -72,7 +76,7 @@ class ContinuationAdapter(dspy.Adapter):  # type: ignore[misc]
             given |= {name: turn[name] for name in signature.input_fields if turn.get(name) is not None}
         rows_follow = Table in _annotations(signature).values()
         if rows_follow:
-            given.pop("card", None)
+            given = {name: value for name, value in given.items() if name not in _UNTOLD}
         texts = [f"{_label(name)}: {value}" for name, value in given.items() if isinstance(value, str)]
         tables = [str(value) for value in given.values() if isinstance(value, Table)]
         opening = [] if signature.instructions in _UNSAID else [signature.instructions]
