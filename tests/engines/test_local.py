@@ -81,18 +81,6 @@ def test_prompt_beyond_the_loaded_context_loads_a_larger_one() -> None:
     assert small.complete(request("7 " * 600, max_tokens=2)).usage.input_tokens > 600
 
 
-def test_answer_beyond_the_room_of_its_slot_is_drawn_in_a_larger_context() -> None:
-    small = LocalEngine(find_weights("local"), n_slots=4, n_context=1024)
-    answer = small.complete(request("1,2\n", **extra(grammar='root ::= ("7,"){200}')))
-    assert answer.message.text == "7," * 200
-
-
-def test_answer_that_is_as_long_as_allowed_is_not_drawn_again() -> None:
-    small = LocalEngine(find_weights("local"), n_slots=4, n_context=1024)
-    answer = small.complete(request("1,2\n", **extra(grammar='root ::= ("7,"){200}'), max_tokens=20))
-    assert (answer.finish_reason, small._n_context) == ("length", 1024)
-
-
 def test_prompt_beyond_the_largest_context_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tagal_dspy.engines.local.LARGEST_CONTEXT", 512)
     small = LocalEngine(find_weights("local"), n_slots=1, n_context=512)
