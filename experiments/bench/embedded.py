@@ -4,9 +4,10 @@
 
 Thyroid and Adult with default settings. Raw decoding: the last prompt of the run, continued in all slots at once
 without a grammar, the time of a short continuation subtracted from that of a long one, so that neither prompt nor call
-is counted (median of three); the same with the grammar says what that costs. What llama.cpp could do: raw tokens a
-second by tokens of a kept row. Shares of the time are tokens by their raw speed; slots are busy while a call with so
-many branches is out.
+is counted (median of three); the same with the grammar says what that costs. Slots that continue one prompt share it,
+and attention has less to look at; so the last prompts of the run are continued side by side too, as far as the run
+did (once). What llama.cpp could do: raw tokens a second by tokens of a kept row. Shares of the time are tokens by
+their raw speed; slots are busy while a call with so many branches is out.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from watched import Answered, Watched, watch
 
 from tagal_dspy import TagalSynthesizer, load_dataset, make_lm
+from tagal_dspy.engines.lark import as_lark
 from tagal_dspy.engines.local import N_SLOTS
 from tagal_dspy.modules import RowGenerator
 
@@ -56,6 +59,25 @@ def decode_speed(server: Any, body: dict[str, Any]) -> float:
     return N_SLOTS * (LONG - SHORT) / max(statistics.median(seconds), 1e-9)
 
 
+def side_by_side_speed(server: Any, calls: list[Answered]) -> float:
+    """Tokens a second where each slot continues a prompt of its own, to the mean length of what these calls wrote."""
+    bodies = [free(call.body) for call in calls[-N_SLOTS:]]
+    n_long = round(statistics.mean(call.written for call in calls))
+
+    def together(n: int) -> float:
+        started = time.perf_counter()
+        with ThreadPoolExecutor(N_SLOTS) as threads:
+            list(threads.map(lambda body: timed(server, body, max_tokens=n), bodies))
+        return time.perf_counter() - started
+
+    return len(bodies) * (n_long - SHORT) / max(together(n_long) - together(SHORT), 1e-9)
+
+
+def free(body: dict[str, Any]) -> dict[str, Any]:
+    """What was asked, without a grammar and without an end."""
+    return {key: value for key, value in body.items() if key != "grammar"} | {"ignore_eos": True}
+
+
 def prompt_speed(server: Any, body: dict[str, Any]) -> float:
     """Tokens of a prompt evaluated a second, nothing else at work."""
     seconds = timed(server, body, n=1, max_tokens=1)
@@ -82,10 +104,9 @@ def report(name: str, n_rows: int) -> tuple[list[str], dict[str, bool]]:
     seconds, calls = time.perf_counter() - started, list(Watched.calls)
     written, evaluated = sum(call.written for call in calls), sum(call.prompt - call.reused for call in calls)
     server, asked = make_lm("local").engine._started()[0], calls[-1].body
-    wire = RowGenerator().wire(synthesizer.task_)
-    free = {key: value for key, value in asked.items() if key != "grammar"} | {"ignore_eos": True}
-    plain, held = decode_speed(server, free), decode_speed(server, asked | {"grammar": wire.grammar(100)})
-    reading = prompt_speed(server, free)
+    grammar = as_lark(RowGenerator().wire(synthesizer.task_).grammar(100))
+    plain, held = decode_speed(server, free(asked)), decode_speed(server, asked | {"grammar": grammar})
+    reading, own = prompt_speed(server, free(asked)), side_by_side_speed(server, calls)
     possible = plain * n_rows / written
     share, per_row = n_rows / seconds / possible, (written + evaluated) / n_rows
     parts = {
@@ -101,10 +122,12 @@ def report(name: str, n_rows: int) -> tuple[list[str], dict[str, bool]]:
         f"| rows a second | {n_rows / seconds:.2f} |",
         f"| raw decoding at {N_SLOTS} slots, tokens a second | {plain:.0f} |",
         f"| the same under the grammar | {held:.0f} ({1 - held / plain:.0%} less) |",
+        f"| raw decoding of the run's own prompts, side by side | {own:.0f} |",
         f"| tokens of prompts a second | {reading:.0f} |",
         f"| tokens written for a row | {written / n_rows:.1f} |",
         f"| rows a second that raw decoding would give | {possible:.2f} |",
         f"| **share of that** | **{share:.2f}** (at least {LEAST_SHARE}) |",
+        f"| share of raw decoding of the run's own prompts | {written / seconds / own:.2f} |",
         f"| **tokens for a row, prompts as evaluated** | **{per_row:.0f}** (at most {MOST_TOKENS} on Thyroid) |",
         *(f"| share of the time: {part} | {value:.0%} |" for part, value in parts.items()),
         f"| share of the time: all else | {1 - sum(parts.values()):.0%} |",

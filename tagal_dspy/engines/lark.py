@@ -32,22 +32,23 @@ def as_lark(grammar: str) -> str:
 
     >>> print(as_lark('root ::= row{2}\nrow ::= cell "\\n"\ncell ::= "no" | [0-9]'))
     %llguidance {}
-    start: row{2}
-    row: /((no)|[0-9])(\u000a)/
+    start: ROW{2}
+    ROW: /((no)|[0-9])(\u000a)/
     """
-    bodies = dict(line.split(" ::= ", 1) for line in grammar.splitlines() if " ::= " in line)
-    lines: dict[str, str] = {}
+    terminals: dict[str, str] = {}
 
     def referred(name: str) -> str:
-        lines[name] = f"{name.replace('-', '_')}: /{_regex(bodies, name)}/"
-        return name.replace("-", "_")
+        terminal = name.replace("-", "_").upper()
+        terminals[terminal] = f"{terminal}: /{_regex(bodies, name)}/"
+        return terminal
 
     try:
+        bodies = dict(line.split(" ::= ", 1) for line in grammar.split("\n") if line)
         re.compile(_regex(bodies, "root"))  # llama.cpp ignores what llguidance cannot read
         start = _translated(bodies["root"], referred, "/{}/".format, " ")
     except (KeyError, ValueError, RecursionError, re.error):
         return grammar
-    lark = "\n".join(["%llguidance {}", f"start: {start.strip()}", *lines.values()])
+    lark = "\n".join(["%llguidance {}", f"start: {start.strip()}", *terminals.values()])
     return lark if len(lark) <= LARGEST else grammar
 
 

@@ -15,7 +15,7 @@ from tagal_dspy.codecs import make_codec
 from tagal_dspy.engines import lark, make_lm
 from tagal_dspy.engines.lark import as_lark
 
-REGEX = re.compile(r"/(.*?)/|([a-z][a-z_0-9]*)|\s+")
+REGEX = re.compile(r"/(.*?)/|([A-Z][A-Z_0-9]*)|\s+")
 
 
 def recognised(grammar: str) -> re.Pattern[str]:
@@ -67,6 +67,8 @@ def test_lark_means_what_gbnf_does(body: str, texts: list[str], others: list[str
         'row ::= "a"',
         "",
         'root ::= "a" # nothing more\n',
+        '# a letter\nroot ::= "a"\n',
+        'root ::= "a" |\n  "b"\n',
     ],
 )
 def test_what_is_no_grammar_of_a_codec_is_left_as_it_came(grammar: str) -> None:
@@ -92,6 +94,15 @@ def test_model_writes_the_same_under_both(monkeypatch: pytest.MonkeyPatch) -> No
     under_lark = answers()
     monkeypatch.setattr("tagal_dspy.engines.local.as_lark", lambda grammar: grammar)
     assert under_lark == answers()
+
+
+def test_model_obeys_what_only_the_root_says() -> None:
+    config = lm15.Config(
+        seed=1,
+        extensions={"metadata": {"tagal": {"grammar": 'root ::= start{2} ("7" | "8"){3}\nstart ::= "x" | "é\\n"'}}},
+    )
+    asked = lm15.Request(model="m", messages=(lm15.Message.user("1,2\n"),), config=config)
+    assert re.fullmatch("(x|é\n){2}[78]{3}", make_lm("local").engine.complete(asked).message.text)
 
 
 def test_largest_grammar_is_obeyed() -> None:
