@@ -30,16 +30,21 @@ class LabelCurator:
 
     Args:
         task: binary, multiclass or regression.
+
+    Attributes:
+        plausible: of each training row, whether its like would be kept, shape `(n_train,)`, booleans. Rows that the
+            forest did not learn from are not judged, and count as plausible.
     """
 
     def __init__(self, task: TableTask) -> None:
         self._task = task
+        self.plausible = np.ones(len(task.train), dtype=bool)
         self._slots = target_slots(task)
         if self._slots and task.schema.target is not None:
             self._place = task.schema.names.index(task.schema.target)
             column = task.schema[task.schema.target]
             self._number = column.number if isinstance(column, NumericalColumn) else None
-            self._fit(task.train_rows[:: math.ceil(len(task.train_rows) / MAX_ROWS)])
+            self._fit(slice(None, None, math.ceil(len(task.train) / MAX_ROWS)))
 
     def curated(self, rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]:
         """The rows whose labels are plausible, and the others as rejects."""
@@ -55,9 +60,10 @@ class LabelCurator:
                 noisy.append(Reject("label_noise", text, self._detail(row, said, plausible)))
         return kept, noisy
 
-    def _fit(self, rows: Sequence[Row]) -> None:
+    def _fit(self, places: slice) -> None:
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
+        rows = self._task.train_rows[places]
         make = RandomForestRegressor if self._number else RandomForestClassifier
         self._forest = make(N_TREES, random_state=0, min_samples_leaf=2, oob_score=True)
         texts = [row[self._place] or "" for row in rows]
@@ -65,6 +71,7 @@ class LabelCurator:
         expected = self._forest.oob_prediction_ if self._number else self._forest.oob_decision_function_
         plausible, slots = self._plausible(expected, rows), np.array([self._slot(row) for row in rows])
         self._least = {slot: float(np.quantile(plausible[slots == slot], LEAST_PLAUSIBLE)) for slot in set(slots)}
+        self.plausible[places] = plausible >= np.array([self._least[slot] for slot in slots])
 
     def _slot(self, row: Row) -> str:
         """The class or quantile bin of a row; empty for none."""

@@ -20,6 +20,7 @@ MANY = 100_000
 """Rows from which on a draw of some of them does not shuffle them all."""
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class FewShotSampler(ABC):
@@ -36,6 +37,7 @@ class FewShotSampler(ABC):
         rng: np.random.Generator,
         slot: Slot = ANY,
         accepted: Sequence[Row] = (),
+        plausible: Mask | None = None,
     ) -> list[Row]:
         """Draw rows.
 
@@ -45,12 +47,15 @@ class FewShotSampler(ABC):
             rng: the only source of randomness.
             slot: draw rows of this alone; any of its class where none meets its condition.
             accepted: rows of the slot written so far.
+            plausible: of each training row, whether its like would be accepted; others are shown only of classes that
+                have too few. A model writes more of what it is shown, and what would be rejected is paid for as well.
 
         Returns:
             Canonical rows: the expert's of the slot, then those drawn, grouped by class as in the paper.
         """
         groups, n_each = self.groups(task, n_shots, slot)
-        chosen = [self.choose(task, places, n_each, rng, accepted) for places in _fitting(task, groups, slot)]
+        fit = [_worth_showing(places, n_each, plausible) for places in _fitting(task, groups, slot)]
+        chosen = [self.choose(task, places, n_each, rng, accepted) for places in fit]
         drawn = [task.train_rows[place] for place in np.concatenate(chosen)] if chosen else []
         examples = [row for row in task.examples if slot.takes(row, task.schema)]
         return [*examples, *drawn]
@@ -78,7 +83,13 @@ def _fitting(task: TableTask, groups: Sequence[Positions], slot: Slot) -> list[P
     return [places for places in fit if len(places)] or list(groups)
 
 
-def _held(task: TableTask, condition: Condition) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _worth_showing(places: Positions, n_shots: int, plausible: Mask | None) -> Positions:
+    """Those of the places that are plausible; all of them where that leaves too few."""
+    left = places if plausible is None else places[plausible[places]]
+    return left if len(left) >= n_shots else places
+
+
+def _held(task: TableTask, condition: Condition) -> Mask:
     """Which training rows meet a condition; found out once."""
     known = _conditions.setdefault(task, {})
     if condition not in known:
@@ -86,7 +97,7 @@ def _held(task: TableTask, condition: Condition) -> np.ndarray[Any, np.dtype[np.
     return known[condition]
 
 
-_conditions: WeakKeyDictionary[TableTask, dict[Condition, np.ndarray[Any, np.dtype[np.bool_]]]] = WeakKeyDictionary()
+_conditions: WeakKeyDictionary[TableTask, dict[Condition, Mask]] = WeakKeyDictionary()
 
 
 def _some(places: Positions, n: int, rng: np.random.Generator) -> Positions:

@@ -80,7 +80,7 @@ class RunSettings(BaseModel):
         default="none", description="values accepted too often already cannot be written (engines with a grammar)"
     )
     curation: Literal["none", "labels"] = Field(
-        default="none", description="reject rows whose label the real rows contradict"
+        default="none", description="reject rows whose label the real rows contradict, and show none like them"
     )
 
 
@@ -148,7 +148,8 @@ SMALL_MODEL: dict[str, Any] = {
     "n_shots": 3,
     "temperature": 1.0,
     "rows_per_draw": 4,
-    "rounds_ahead": 16,
+    "branches": 2,
+    "rounds_ahead": 12,
     "critic": "none",
     "steering": "grammar",
     "curation": "labels",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from tagal_dspy.curation import LEAST_PLAUSIBLE, LabelCurator
 from tagal_dspy.task import TableTask
@@ -33,6 +34,23 @@ def test_real_rows_are_rejected_about_as_often_as_the_threshold_says_whatever_th
         test_rows = noisy_task.schema.to_rows(noisy_task.test)
         kept, _ = LabelCurator(noisy_task).curated(test_rows)
         assert 1 - len(kept) / len(test_rows) < LEAST_PLAUSIBLE + 0.1
+
+
+def test_training_rows_that_the_others_contradict_are_said_to_be_implausible() -> None:
+    clear = task(noise=0.05)
+    plausible = LabelCurator(clear).plausible
+    flipped = (clear.train["age"] > 50) != (clear.train["old"] == "yes")
+    assert plausible.shape == (len(clear.train),)
+    assert not plausible[flipped].any()
+    assert plausible[~flipped].mean() > 0.75
+
+
+def test_rows_that_the_forest_does_not_learn_from_are_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tagal_dspy.curation.MAX_ROWS", 100)
+    plausible = LabelCurator(task(noise=0.3)).plausible
+    judged = np.arange(len(plausible)) % 4 == 0
+    assert plausible[~judged].all()
+    assert not plausible[judged].all()
 
 
 def test_number_far_from_what_the_real_rows_let_expect_is_rejected_and_one_near_it_kept() -> None:

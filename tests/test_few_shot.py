@@ -63,6 +63,20 @@ class FewShotSamplerContract:
     def test_class_without_rows_gives_none(self) -> None:
         assert self.draw(CLASSES, slot=Slot("unheard of")) == []
 
+    @every_task
+    def test_rows_whose_like_would_be_rejected_are_not_shown(self, task: TableTask) -> None:
+        plausible = np.arange(len(task.train)) % 2 == 0
+        drawn = self.sampler.sample(task, 3, np.random.default_rng(0), plausible=plausible)
+        assert drawn
+        assert not set(drawn) & {
+            row for row, is_plausible in zip(task.train_rows, plausible, strict=True) if not is_plausible
+        }
+
+    def test_class_with_too_few_plausible_rows_shows_them_all(self) -> None:
+        nothing = np.zeros(len(CLASSES.train), dtype=bool)
+        drawn = self.sampler.sample(CLASSES, 3, np.random.default_rng(0), Slot("b"), plausible=nothing)
+        assert len(drawn) == 3
+
     def test_without_a_target_the_rows_are_counted_altogether(self) -> None:
         assert len(self.draw(TASKS["no target"], n_shots=5)) == 5
 

@@ -128,9 +128,10 @@ class Run:
 
     def few_shots(self, number: int, slot: Slot) -> list[Row]:
         """Fresh few-shots for a round."""
-        rng = np.random.default_rng([self.seed, number])
+        rng, whole = np.random.default_rng([self.seed, number]), self.wanted.narrowed(slot)
+        plausible = None if self._curator is None else self._curator.plausible
         return self.loop.sampler.sample(
-            self.task, self.settings.n_shots, rng, self.wanted.narrowed(slot), self.accepted(number, slot)
+            self.task, self.settings.n_shots, rng, whole, self.accepted(number, slot), plausible
         )
 
     def accepted(self, number: int, slot: Slot) -> list[Row]:
@@ -184,6 +185,7 @@ class Run:
         n_missing = self._missing(slot)
         if n_missing <= 0:
             return None
+        _ = self._curator  # Rounds ask for it on threads of their own; without this each would fit one.
         n_rows = self._rows_to_ask(n_missing)
         self._asked[slot] += n_rows
         return self.loop.round(self, self.next_number(slot), slot, n_rows)
@@ -248,7 +250,7 @@ class Run:
 
     @cached_property
     def _curator(self) -> LabelCurator | None:
-        """Fitted when the first rows come: a preview or an estimate has none."""
+        """Fitted when the first few-shots are chosen."""
         return LabelCurator(self.task) if self.settings.curation == "labels" else None
 
     def commit(self, result: Round) -> None:

@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 from scripts import shop_frame, shop_rows
 
+from tagal_dspy.curation import LabelCurator
 from tagal_dspy.errors import DataError, NotEnoughRowsError, TagalError
 from tagal_dspy.synthesizer import TagalSynthesizer
+from tagal_dspy.task import TableTask
 from tagal_dspy.testing import Answer, Asked, scripted_lm
 
 
@@ -19,7 +21,7 @@ def synthesizer(rules: list[dict[str, Any]] | None = None, **settings: Any) -> t
         return {"rows": shop_rows(20, random.Random(repr(asked.turns) + str(len(lm.engine.asked))))}
 
     lm = scripted_lm(answer, takes_grammar=True, cache=False)
-    made = TagalSynthesizer(lm, n_shots=3, n_iter=1, critic="none", rounds_ahead=2, **settings)
+    made = TagalSynthesizer(lm, **{"n_shots": 3, "n_iter": 1, "critic": "none", "rounds_ahead": 2, **settings})
     return made.fit(shop_frame(), "buys", rules=rules), lm.engine
 
 
@@ -86,10 +88,32 @@ def test_partial_row_without_any_cell_does_not_keep_others_from_being_asked_for(
     assert (len(table), table["city"][1]) == (3, "Mons")
 
 
-def test_nothing_is_fitted_to_show_a_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, _ = synthesizer(curation="labels")
-    monkeypatch.setattr("tagal_dspy.modules.run.LabelCurator", None)
-    assert made.preview(5)
+def test_curated_run_shows_only_rows_whose_like_it_would_keep_and_a_preview_says_so() -> None:
+    made, engine = synthesizer(curation="labels", draws="by-class")
+    task = made.task_
+    implausible = {
+        ",".join(map(str, row))
+        for row, is_plausible in zip(task.train_rows, LabelCurator(task).plausible, strict=True)
+        if not is_plausible
+    }
+    preview = "\n".join(prompt[-1]["content"] for prompt in made.preview(5))
+    made.sample(30)
+    sent = "\n".join(asked.turns[-1] for asked in engine.asked)
+    assert implausible
+    assert not implausible & {*preview.splitlines(), *sent.splitlines()}
+
+
+def test_curator_is_fitted_once_however_many_rounds_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[TableTask] = []
+
+    def fit(task: TableTask) -> LabelCurator:
+        fitted.append(task)
+        return LabelCurator(task)
+
+    made, _ = synthesizer(curation="labels", rounds_ahead=16, rows_per_draw=2)
+    monkeypatch.setattr("tagal_dspy.modules.run.LabelCurator", fit)
+    made.sample(30)
+    assert fitted == [made.task_]
 
 
 @pytest.mark.parametrize(
