@@ -47,8 +47,8 @@ class FewShotSampler(ABC):
             rng: the only source of randomness.
             slot: draw rows of this alone; any of its class where none meets its condition.
             accepted: rows of the slot written so far.
-            plausible: of each training row, whether its like would be accepted; others are shown only of classes that
-                have too few. A model writes more of what it is shown, and what would be rejected is paid for as well.
+            plausible: of each training row, whether to show it; others are shown only of classes that have too few.
+                A model writes more of what it is shown, and what will be rejected is paid for as well.
 
         Returns:
             Canonical rows: the expert's of the slot, then those drawn, grouped by class as in the paper.

@@ -80,7 +80,7 @@ class RunSettings(BaseModel):
         default="none", description="values accepted too often already cannot be written (engines with a grammar)"
     )
     curation: Literal["none", "labels"] = Field(
-        default="none", description="reject rows whose label the real rows contradict, and show none like them"
+        default="none", description="reject rows whose label the real rows contradict, and show none such"
     )
 
 

@@ -64,13 +64,11 @@ class FewShotSamplerContract:
         assert self.draw(CLASSES, slot=Slot("unheard of")) == []
 
     @every_task
-    def test_rows_whose_like_would_be_rejected_are_not_shown(self, task: TableTask) -> None:
+    def test_implausible_rows_are_not_shown(self, task: TableTask) -> None:
         plausible = np.arange(len(task.train)) % 2 == 0
-        drawn = self.sampler.sample(task, 3, np.random.default_rng(0), plausible=plausible)
+        drawn = self.sampler.sample(task, 1, np.random.default_rng(0), plausible=plausible)
         assert drawn
-        assert not set(drawn) & {
-            row for row, is_plausible in zip(task.train_rows, plausible, strict=True) if not is_plausible
-        }
+        assert set(drawn) <= set(task.train_rows[::2])
 
     def test_class_with_too_few_plausible_rows_shows_them_all(self) -> None:
         nothing = np.zeros(len(CLASSES.train), dtype=bool)
