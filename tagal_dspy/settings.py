@@ -141,7 +141,8 @@ def run_settings(preset: str, style: PromptStyle = "chat", **overrides: Any) -> 
 
 SMALL_MODEL: dict[str, Any] = {
     # Four rows from three few-shots take half the tokens of two from four. Eight from a prompt, in four branches, cost
-    # Adult .06 of its score (experiments/results/four_branches.csv).
+    # Adult .06 of its score (experiments/results/four_branches.csv). In two branches a draw is half as long, and the
+    # last ones leave fewer slots idle.
     "draws": "by-class",
     "n_iter": 1,
     "few_shots": "neighbours",

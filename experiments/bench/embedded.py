@@ -4,10 +4,10 @@
 
 Thyroid and Adult with default settings. Raw decoding: the last prompt of the run, continued in all slots at once
 without a grammar, the time of a short continuation subtracted from that of a long one, so that neither prompt nor call
-is counted (median of three); the same with the grammar says what that costs. Slots that continue one prompt share it,
-and attention has less to look at; so the last prompts of the run are continued side by side too, as far as the run
-did (once). What llama.cpp could do: raw tokens a second by tokens of a kept row. Shares of the time are tokens by
-their raw speed; slots are busy while a call with so many branches is out.
+is counted (median of three); the same with the grammar says what that costs. What llama.cpp could do: raw tokens a
+second by tokens of a kept row. llama.cpp counts the tokens of the first branch of a call, by whose length those of the
+other are reckoned. Shares of the time are tokens by their raw speed; slots are busy while a call with so many branches
+is out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,20 +58,6 @@ def decode_speed(server: Any, body: dict[str, Any]) -> float:
     return N_SLOTS * (LONG - SHORT) / max(statistics.median(seconds), 1e-9)
 
 
-def side_by_side_speed(server: Any, calls: list[Answered]) -> float:
-    """Tokens a second where each slot continues a prompt of its own, to the mean length of what these calls wrote."""
-    bodies = [free(call.body) for call in calls[-N_SLOTS:]]
-    n_long = round(statistics.mean(call.written for call in calls))
-
-    def together(n: int) -> float:
-        started = time.perf_counter()
-        with ThreadPoolExecutor(N_SLOTS) as threads:
-            list(threads.map(lambda body: timed(server, body, max_tokens=n), bodies))
-        return time.perf_counter() - started
-
-    return len(bodies) * (n_long - SHORT) / max(together(n_long) - together(SHORT), 1e-9)
-
-
 def free(body: dict[str, Any]) -> dict[str, Any]:
     """What was asked, without a grammar and without an end."""
     return {key: value for key, value in body.items() if key != "grammar"} | {"ignore_eos": True}
@@ -106,7 +91,7 @@ def report(name: str, n_rows: int) -> tuple[list[str], dict[str, bool]]:
     server, asked = make_lm("local").engine._started()[0], calls[-1].body
     grammar = as_lark(RowGenerator().wire(synthesizer.task_).grammar(100))
     plain, held = decode_speed(server, free(asked)), decode_speed(server, asked | {"grammar": grammar})
-    reading, own = prompt_speed(server, free(asked)), side_by_side_speed(server, calls)
+    reading = prompt_speed(server, free(asked))
     possible = plain * n_rows / written
     share, per_row = n_rows / seconds / possible, (written + evaluated) / n_rows
     parts = {
@@ -122,12 +107,10 @@ def report(name: str, n_rows: int) -> tuple[list[str], dict[str, bool]]:
         f"| rows a second | {n_rows / seconds:.2f} |",
         f"| raw decoding at {N_SLOTS} slots, tokens a second | {plain:.0f} |",
         f"| the same under the grammar | {held:.0f} ({1 - held / plain:.0%} less) |",
-        f"| raw decoding of the run's own prompts, side by side | {own:.0f} |",
         f"| tokens of prompts a second | {reading:.0f} |",
         f"| tokens written for a row | {written / n_rows:.1f} |",
         f"| rows a second that raw decoding would give | {possible:.2f} |",
         f"| **share of that** | **{share:.2f}** (at least {LEAST_SHARE}) |",
-        f"| share of raw decoding of the run's own prompts | {written / seconds / own:.2f} |",
         f"| **tokens for a row, prompts as evaluated** | **{per_row:.0f}** (at most {MOST_TOKENS} on Thyroid) |",
         *(f"| share of the time: {part} | {value:.0%} |" for part, value in parts.items()),
         f"| share of the time: all else | {1 - sum(parts.values()):.0%} |",
