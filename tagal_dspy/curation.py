@@ -16,9 +16,9 @@ LEAST_PLAUSIBLE = 0.2
 """A label is noise where it is less plausible than this share of the real rows like it have theirs."""
 
 LEAST_SHOWN = 0.1
-"""Real rows whose label is less plausible than that of this share of the rows like them are no few-shots: nearly all
-that a model writes below them is rejected. With all below `LEAST_PLAUSIBLE` left out, thyroid came to 0.959 instead of
-0.973."""
+"""Real rows whose label is less plausible than that of this share of the rows like them are no few-shots: most of what
+a model writes below such rows is rejected. With all below `LEAST_PLAUSIBLE` left out, thyroid came to 0.959 instead of
+0.973 (three seeds each)."""
 
 MAX_ROWS = 5_000
 N_TREES = 200
