@@ -17,9 +17,9 @@ import numpy as np
 
 from tagal_dspy.acceptance import Acceptance, RowFilter, apportion
 from tagal_dspy.conditions import ANY, Slot, target_slots
-from tagal_dspy.curation import LabelCurator
+from tagal_dspy.curation import MAX_ROWS, LabelCurator
 from tagal_dspy.errors import BudgetError, DataError, NotEnoughRowsError
-from tagal_dspy.few_shot import FewShotSampler
+from tagal_dspy.few_shot import FewShotSampler, Mask
 from tagal_dspy.modules.ledger import Ledger
 from tagal_dspy.modules.rounds import Steps
 from tagal_dspy.modules.steering import steered
@@ -129,9 +129,8 @@ class Run:
     def few_shots(self, number: int, slot: Slot) -> list[Row]:
         """Fresh few-shots for a round."""
         rng, whole = np.random.default_rng([self.seed, number]), self.wanted.narrowed(slot)
-        plausible = None if self._curator is None else self._curator.plausible
         return self.loop.sampler.sample(
-            self.task, self.settings.n_shots, rng, whole, self.accepted(number, slot), plausible
+            self.task, self.settings.n_shots, rng, whole, self.accepted(number, slot), self._plausible
         )
 
     def accepted(self, number: int, slot: Slot) -> list[Row]:
@@ -185,7 +184,7 @@ class Run:
         n_missing = self._missing(slot)
         if n_missing <= 0:
             return None
-        _ = self._curator  # Rounds ask for it on threads of their own; without this each would fit one.
+        _ = self._plausible  # Rounds ask for it on threads of their own; without this each would fit a curator.
         n_rows = self._rows_to_ask(n_missing)
         self._asked[slot] += n_rows
         return self.loop.round(self, self.next_number(slot), slot, n_rows)
@@ -250,8 +249,16 @@ class Run:
 
     @cached_property
     def _curator(self) -> LabelCurator | None:
-        """Fitted when the first few-shots are chosen."""
+        """Fitted when the first few-shots are chosen by it, or the first rows come."""
         return LabelCurator(self.task) if self.settings.curation == "labels" else None
+
+    @cached_property
+    def _plausible(self) -> Mask | None:
+        """Which training rows to show, None for all of them: also where a curator would judge only a part of many, as
+        the first prompt would wait for it, and every draw would look at every row."""
+        if self.settings.curation == "none" or len(self.task.train) > MAX_ROWS or self._curator is None:
+            return None
+        return self._curator.plausible
 
     def commit(self, result: Round) -> None:
         """See `Rounds.commit`."""

@@ -117,6 +117,15 @@ def test_curator_is_fitted_once_and_not_by_the_rounds_that_are_under_way(monkeyp
     assert fitted == [threading.current_thread()]
 
 
+def test_nothing_is_fitted_to_show_a_prompt_of_a_table_that_is_too_large_to_judge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, _ = synthesizer(curation="labels")
+    monkeypatch.setattr("tagal_dspy.modules.run.MAX_ROWS", 50)
+    monkeypatch.setattr("tagal_dspy.modules.run.LabelCurator", None)
+    assert made.preview(5)
+
+
 @pytest.mark.parametrize(
     ("partial", "message"),
     [
