@@ -25,7 +25,11 @@ _BITS = {"1": 1, "True": 1, "0": 0, "False": 0}
 class Inequality(BaseRule):
     """`low` is at most `high`, or less where strict. Rows that lack one of them keep the rule."""
 
-    parameters: ClassVar = {"low_column_name": "low", "high_column_name": "high", "strict_boundaries": "strict"}
+    parameters: ClassVar[dict[str, str]] = {
+        "low_column_name": "low",
+        "high_column_name": "high",
+        "strict_boundaries": "strict",
+    }
 
     kind: Literal["inequality"] = "inequality"
     low: str
@@ -58,7 +62,7 @@ class Range(BaseRule):
     there, so `low` and `high` also where `middle` is missing.
     """
 
-    parameters: ClassVar = {**Inequality.parameters, "middle_column_name": "middle"}
+    parameters: ClassVar[dict[str, str]] = {**Inequality.parameters, "middle_column_name": "middle"}
 
     kind: Literal["range"] = "range"
     low: str
@@ -95,7 +99,7 @@ class Range(BaseRule):
 class FixedIncrements(BaseRule):
     """`column` is a multiple of `increment`, or missing."""
 
-    parameters: ClassVar = {"column_name": "column", "increment_value": "increment"}
+    parameters: ClassVar[dict[str, str]] = {"column_name": "column", "increment_value": "increment"}
 
     kind: Literal["fixed-increments"] = "fixed-increments"
     column: str
@@ -117,7 +121,7 @@ class FixedIncrements(BaseRule):
 
 
 class _OfSeveral(BaseRule):
-    parameters: ClassVar = {"column_names": "columns"}
+    parameters: ClassVar[dict[str, str]] = {"column_names": "columns"}
 
     columns: tuple[str, ...] = Field(min_length=2)
 
