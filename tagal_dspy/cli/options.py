@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tagal_dspy.errors import SettingsError
+from tagal_dspy.errors import SettingsError, nearest
 from tagal_dspy.schema import SchemaOverrides
 from tagal_dspy.settings import Budget, RunSettings, read_toml, validated
 
@@ -63,8 +63,8 @@ def read_options(config: Path | None, schema: Path | None, given: dict[str, Any]
 
 def merged_options(values: dict[str, Any], schema: Path | None, given: dict[str, Any]) -> Options:
     """See `read_options`; `values` are what a file says."""
-    values = dict(values)
-    table = {**values.pop("table", {}), **(read_toml(schema) if schema else {})}
+    values = _flat(values)
+    table = {**_section(values, "table"), **(read_toml(schema) if schema else {})}
     values |= {name: value for name, value in given.items() if value is not None}
     table |= {name: values.pop(name) for name in ("target", "notes") if name in values}
     if values.get("remaining"):
@@ -78,6 +78,37 @@ def merged_options(values: dict[str, Any], schema: Path | None, given: dict[str,
         settings["preset"] = values.pop("preset")
     budget = {name: values.pop(name) for name in BUDGET_FIELDS & values.keys()}
     return validated(Options, {**values, "table": table, "budget": budget, "settings": settings})
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a file, with those of `[budget]` (or `budget = "5calls"`) and `[settings]` beside the others.
+
+    Raises:
+        SettingsError: a section is no table, or says again what stands outside of it.
+    """
+    flat = dict(values)
+    budget = {"budget": Budget.parse(flat["budget"]).model_dump(exclude_none=True)} if _is_text(flat, "budget") else {}
+    for name, known in (("budget", BUDGET_FIELDS), ("settings", frozenset(RunSettings.model_fields))):
+        section = _section({**flat, **budget}, name)
+        flat.pop(name, None)
+        for key, value in section.items():
+            if key not in known:
+                raise SettingsError(f"[{name}] has an unknown name {key!r}; {nearest(key, known)}")
+            if key in flat:
+                raise SettingsError(f"{key} is given twice, in [{name}] and outside of it; leave one of them out")
+            flat[key] = value
+    return flat
+
+
+def _is_text(values: dict[str, Any], name: str) -> bool:
+    return isinstance(values.get(name), str)
+
+
+def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
+    section = values.pop(name, {})
+    if not isinstance(section, dict):
+        raise SettingsError(f"{name} is {section!r}; expected a section [{name}] with names and values")
+    return section
 
 
 def _alone(values: dict[str, Any]) -> None:

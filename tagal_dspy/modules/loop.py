@@ -229,7 +229,11 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
                 raise ProgramError(f"{name} was saved with {n_saved} fields; expected {n_fields}")
         self.apply(settings)
         self.lineage = state.get("lineage")
-        super().load_state({name: value for name, value in state.items() if name != "lineage"}, **options)
+        # A program names no model: one in a file would get the real rows instead of the user's.
+        lms = {name: predictor.lm for name, predictor in self.named_parameters()}
+        super().load_state({name: {**state[name], "lm": None} for name in expected}, **options)
+        for name, predictor in self.named_parameters():
+            predictor.lm = lms.get(name)
 
     def apply(self, settings: RunSettings) -> None:
         """Take over settings, and with them the parts that they describe."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
@@ -114,7 +115,7 @@ def open_storage(where: str, heartbeat: int = HEARTBEAT) -> BaseStorage:
     Raises:
         SettingsError: it cannot be reached, or a package for it is missing.
     """
-    shown = where.rpartition("@")[2]
+    shown = without_secrets(where)
     try:
         with experimental():
             if where.startswith("grpc://"):
@@ -137,7 +138,9 @@ def open_storage(where: str, heartbeat: int = HEARTBEAT) -> BaseStorage:
     except SettingsError:
         raise
     except Exception as error:  # of whichever driver
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0].replace(where, shown)
+        for secret in secrets_of(where):
+            reason = reason.replace(secret, "***")
         raise SettingsError(f"the storage {shown} cannot be reached: {reason}") from error
 
 
@@ -149,11 +152,33 @@ def _proxy(where: str, heartbeat: int) -> BaseStorage:
 
     host, _, port = where.removeprefix("grpc://").partition(":")
     if not port.isdigit():
-        raise SettingsError(f"the storage {where} names no port; write grpc://host:port")
+        raise SettingsError(f"the storage {without_secrets(where)} names no port; write grpc://host:port")
     proxy = Proxy(host=host, port=int(port))
     proxy.heartbeat_interval = heartbeat
     proxy.wait_server_ready(timeout=10)
     return proxy
+
+
+def without_secrets(where: str) -> str:
+    """The address of a storage without user, password and options; the path of a file as it is.
+
+    >>> without_secrets("postgresql://me:p@ss@host/name?user=me&password=p@ss")
+    'postgresql://host/name'
+    """
+    scheme, mark, rest = where.partition("://")
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}" if mark else where
+
+
+def secrets_of(where: str) -> list[str]:
+    """The passwords in the address of a storage, as they stand there, decoded, and cut at an `@`; the longest first."""
+    _, mark, rest = where.partition("://")
+    if not mark:
+        return []
+    place, _, options = rest.partition("?")
+    found = [place.rpartition("@")[0].partition(":")[2]]
+    found += [option.partition("=")[2] for option in options.split("&")]
+    found += [part for each in found for part in each.split("@")]
+    return sorted({text for each in found for text in (each, unquote(each)) if text}, key=len, reverse=True)
 
 
 def run_study(

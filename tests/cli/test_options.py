@@ -52,3 +52,30 @@ def test_other_types_are_refused(tmp_path: Path, text: str) -> None:
 
 def test_counts_of_zero_leave_the_error_to_the_quotas(tmp_path: Path) -> None:
     assert options(tmp_path, rows_per={"yes": 0}).rows == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['budget = "5calls"\nn_iter = 4', "[budget]\nmax_calls = 5\n[settings]\nn_iter = 4", "max_calls = 5\nn_iter = 4"],
+)
+def test_budget_and_settings_are_read_wherever_a_file_puts_them(tmp_path: Path, text: str) -> None:
+    found = options(tmp_path, text)
+    assert (found.budget.max_calls, found.settings) == (5, {"n_iter": 4})
+    assert options(tmp_path, text, max_calls=6).budget.max_calls == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[budget]\nmax_call = 5", "did you mean 'max_calls'"),
+        ("[settings]\nn_itr = 5", "did you mean 'n_iter'"),
+        ("n_iter = 2\n[settings]\nn_iter = 5", "n_iter is given twice"),
+        ("budget = 5", "budget is 5; expected a section"),
+        ('budget = "5"', "write it as 500calls"),
+        ("table = 5", "table is 5; expected a section"),
+        ("settings = [1]", "settings is .1.; expected a section"),
+    ],
+)
+def test_sections_that_cannot_be_read_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        options(tmp_path, text)

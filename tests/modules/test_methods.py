@@ -256,6 +256,22 @@ def test_saved_program_holds_no_key_and_no_real_row(tmp_path: Path) -> None:
     assert json.loads(text)["generator.predict"]["lm"] is None
 
 
+def test_model_that_a_program_file_names_gets_no_row(tmp_path: Path) -> None:
+    make("synth-loop").save(tmp_path / "program.json")
+    state = json.loads((tmp_path / "program.json").read_text())
+    for name in ("generator.predict", "critic.predict"):
+        state[name]["lm"] = {"model": "openai/evil", "model_type": "chat"}
+    (tmp_path / "program.json").write_text(json.dumps(state))
+    mine, critics = (scripted_lm(shop_writer(), model=f"scripted/{name}", cache=False) for name in ("mine", "critics"))
+    loaded = make("synth-loop")
+    loaded.critic.set_lm(critics)
+    loaded.load(tmp_path / "program.json")
+    assert [predictor.lm for predictor in loaded.predictors()] == [None, critics]
+    run(loaded, mine, n_rows=20)
+    assert mine.engine.asked
+    assert critics.engine.asked
+
+
 def test_program_of_another_method_is_refused(tmp_path: Path) -> None:
     make("synth-loop").save(tmp_path / "program.json")
     with pytest.raises(ProgramError, match="summarizer"):

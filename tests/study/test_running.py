@@ -101,8 +101,12 @@ def test_study_that_does_not_exist_is_named_beside_those_that_do(tmp_path: Path)
     [
         ("/nowhere/at/all.sqlite", "all.sqlite cannot be reached: unable to open"),
         ("/nowhere/at/all.journal", "all.journal cannot be reached"),
-        ("postgresql://me:secret@127.0.0.1:9/study", "storage 127.0.0.1:9/study cannot be reached"),
-        ("grpc://127.0.0.1", "names no port"),
+        ("postgresql://me:secret@127.0.0.1:9/study", "storage postgresql://127.0.0.1:9/study cannot be reached"),
+        ("postgresql://127.0.0.1:9/study?user=me&password=secret", "storage postgresql://127.0.0.1:9/study cannot"),
+        ("postgresql://me:top@secret@127.0.0.1:9/study", "storage postgresql://127.0.0.1:9/study cannot be reached"),
+        ("postgresql://me:secret@127.0.0.1:9:9/study", "cannot be reached"),
+        ("grpc://127.0.0.1", "storage grpc://127.0.0.1 names no port"),
+        ("grpc://me:secret@127.0.0.1", "storage grpc://127.0.0.1 names no port"),
         ("nodatabase://x", "cannot be reached"),
     ],
 )
