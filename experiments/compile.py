@@ -25,7 +25,7 @@ from lines import TARGETS, recorded
 from tagal_dspy import SynthLoop, TableTask, load_dataset, make_lm
 from tagal_dspy.metrics import TableMetric
 from tagal_dspy.optimizers import compile_program, planned, split_tasks
-from tagal_dspy.runs import RunStore
+from tagal_dspy.recording import RunStore
 from tagal_dspy.settings import Budget, run_settings
 from tagal_dspy.testing import Answer, Asked, scripted_lm
 

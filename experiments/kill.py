@@ -40,8 +40,8 @@ RUN = f"""
 import hashlib, random, sys, time
 from pathlib import Path
 from tagal_dspy import TagalSynthesizer, load_dataset
-from tagal_dspy.modules import Ledger
-from tagal_dspy.runs import RunStore
+from tagal_dspy.recording import Recorder
+from tagal_dspy.recording import RunStore
 from tagal_dspy.testing import scripted_lm
 
 folder, rows = Path(sys.argv[1]), int(sys.argv[2])
@@ -61,7 +61,7 @@ made = TagalSynthesizer(
 made.fit(frame, "species")
 print("sampling", flush=True)
 with RunStore(folder / "disk" / "run.sqlite") as store:
-    made.sample(rows, ledger=Ledger(store))
+    made.sample(rows, recorder=Recorder(store))
 made.prediction_.table.to_csv(folder / "table.csv", index=False)
 """
 

@@ -32,7 +32,7 @@ RUN = """
 import json, sqlite3, sys, time
 from pathlib import Path
 from obedient import compiled, obedient_lm, proposer, writer
-from tagal_dspy.runs import RunStore
+from tagal_dspy.recording import RunStore
 from tagal_dspy.settings import Budget
 
 folder, optimizer, n_calls, n_threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])

@@ -22,7 +22,7 @@ import pandas as pd
 
 from tagal_dspy import RunSettings, SynthLoop, TableTask
 from tagal_dspy.optimizers import Compiled, Tasks, compile_program, split_tasks
-from tagal_dspy.runs import RunStore
+from tagal_dspy.recording import RunStore
 from tagal_dspy.settings import Budget
 from tagal_dspy.testing import Answer, Asked, scripted_lm
 

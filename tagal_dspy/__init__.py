@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from tagal_dspy.engines import make_lm
     from tagal_dspy.errors import NotEnoughRowsError, TagalError
     from tagal_dspy.metrics import TableMetric, TableReport, evaluate
-    from tagal_dspy.modules import Ledger, PromptRefine, ReducedLoop, RowGenerator, SynthLoop, load_program
+    from tagal_dspy.modules import GenerateAndFilter, PromptRefine, ReducedLoop, RowGenerator, SynthLoop, load_program
     from tagal_dspy.obfuscation import Obfuscated, obfuscated
     from tagal_dspy.optimizers import compile_program, generation_tasks, split_tasks, transfer
-    from tagal_dspy.runs import RunStore
+    from tagal_dspy.recording import Recorder, RunStore, Usage
     from tagal_dspy.schema import SchemaOverrides, TableSchema
     from tagal_dspy.settings import Budget, RunSettings, run_settings
     from tagal_dspy.synthesizer import TagalSynthesizer
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Budget": "settings",
-    "Ledger": "modules",
+    "GenerateAndFilter": "modules",
     "NotEnoughRowsError": "errors",
     "Obfuscated": "obfuscation",
     "PromptRefine": "modules",
+    "Recorder": "recording",
     "ReducedLoop": "modules",
     "RowGenerator": "modules",
     "RunSettings": "settings",
-    "RunStore": "runs",
+    "RunStore": "recording",
     "SchemaOverrides": "schema",
     "SynthLoop": "modules",
     "TableMetric": "metrics",
@@ -40,6 +41,7 @@ _HOMES = {
     "TableTask": "task",
     "TagalError": "errors",
     "TagalSynthesizer": "synthesizer",
+    "Usage": "recording",
     "compile_program": "optimizers",
     "evaluate": "metrics",
     "generation_tasks": "optimizers",
@@ -54,10 +56,11 @@ _HOMES = {
 
 __all__ = [
     "Budget",
-    "Ledger",
+    "GenerateAndFilter",
     "NotEnoughRowsError",
     "Obfuscated",
     "PromptRefine",
+    "Recorder",
     "ReducedLoop",
     "RowGenerator",
     "RunSettings",
@@ -70,6 +73,7 @@ __all__ = [
     "TableTask",
     "TagalError",
     "TagalSynthesizer",
+    "Usage",
     "compile_program",
     "evaluate",
     "generation_tasks",

@@ -46,6 +46,10 @@ class RunError(TagalError, ValueError):
     """The record of a run cannot be used: it is of another run, or in use."""
 
 
+class RunEndedError(TagalError, RuntimeError):
+    """A call is asked for after its run has ended."""
+
+
 class ProgramError(TagalError, ValueError):
     """A saved program does not fit the module it is loaded into."""
 
@@ -75,6 +79,13 @@ class BudgetError(NotEnoughRowsError):
 
     def __init__(self, message: str, prediction: Any = None) -> None:
         super().__init__(message, prediction)
+
+
+def cause_of(error: BaseException | None) -> TagalError | None:
+    """The error of this library behind another one: DSPy wraps what engines raise."""
+    while error is not None and not isinstance(error, TagalError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

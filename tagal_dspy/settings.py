@@ -26,6 +26,9 @@ PromptStyle = Literal["chat", "continuation"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
+MANY_ROWS = 20
+"""Rows of a draw that is asked for as many as possible, as far as can be told before any has come."""
+
 
 class RunSettings(BaseModel):
     """Meta-parameters of one run. The field defaults are the paper's (arXiv:2509.04152, section 4).
@@ -42,12 +45,17 @@ class RunSettings(BaseModel):
     n_shots: int = Field(default=20, ge=1, le=1000, description="real rows of each class shown to the generator")
     temperature: float = Field(default=0.7, ge=0.0, le=2.0, description="of the generation LM")
     critic_temperature: float | None = Field(
-        default=None, ge=0.0, le=2.0, description="of the critique LM; the LM's own where None"
+        default=0.7, ge=0.0, le=2.0, description="of the critique LM; the LM's own where None"
+    )
+    critic_max_tokens: int | None = Field(
+        default=2048, ge=1, description="tokens of a critique; the LM's own limit where None"
     )
     summary_temperature: float | None = Field(
-        default=None, ge=0.0, le=2.0, description="of the summary LM; the LM's own where None"
+        default=0.7, ge=0.0, le=2.0, description="of the summary LM; the LM's own where None"
     )
-    rows_per_draw: int = Field(default=20, ge=1, le=1000, description="rows asked of the LM in one call")
+    rows_per_draw: int | None = Field(
+        default=None, ge=1, le=1000, description="rows asked of the LM in one call; as many as possible where None"
+    )
     branches: int = Field(
         default=1, ge=1, le=64, description="parallel continuations of one prompt that share the rows of a draw"
     )
@@ -75,6 +83,38 @@ class RunSettings(BaseModel):
         default=64, ge=1, le=256, description="rounds that start before earlier ones are done; part of the outcome"
     )
     critic: CriticName = Field(default="eye", description="who criticises the rows of a turn")
+    last_critique: Literal["asked", "left-out"] = Field(
+        default="asked", description="the critique of a last turn that no later draw reads (SynthLoop)"
+    )
+    critic_history: Literal["round", "none"] = Field(
+        default="round", description="whether the critique LM has a conversation of its own in each round"
+    )
+    generator_history: Literal["valid-rows", "answers"] = Field(
+        default="valid-rows",
+        description="earlier turns as up to 30 of their valid rows, written anew, or as the answers that came",
+    )
+    max_failed_draws: int = Field(
+        default=3, ge=0, description="draws without a valid row, each repeated, that end a round; 0 repeats none"
+    )
+    few_shot_order: Literal["by-class", "shuffled"] = Field(
+        default="by-class", description="few-shots class by class, or shuffled across classes"
+    )
+    conversation_rows: Literal["left-out", "kept"] = Field(
+        default="left-out", description="rows of the conversation before the draws (ReducedLoop, Prompt-Refine)"
+    )
+    refined_prompt: Literal["alone", "with-examples"] = Field(
+        default="alone",
+        description="few-shots in the slot of the refined prompt, which is sent alone, or as examples beside it",
+    )
+    summary_reads: Literal["messages", "turns"] = Field(
+        default="messages", description="the summary LM reads the whole conversation, or its rows and critiques"
+    )
+    duplicates: Literal["kept", "dropped"] = Field(
+        default="kept", description="rows equal to an accepted one; strict rows are always new"
+    )
+    surplus: Literal["random", "first"] = Field(
+        default="random", description="which rows stay where more came than wanted: a random sample, or the first"
+    )
     keep: Literal["best", "last"] = Field(default="last", description="which turn of a conversation is kept")
     steering: Literal["none", "grammar"] = Field(
         default="none", description="values accepted too often already cannot be written (engines with a grammar)"
@@ -85,7 +125,7 @@ class RunSettings(BaseModel):
 
 
 class Budget(BaseModel):
-    """What a run may take at most; calls under way when it is used up still end.
+    """What a run may take at most. Calls are never exceeded; tokens and cost by the calls under way at most.
 
     >>> Budget.parse("1.5Mtok, 2usd")
     Budget(max_calls=None, max_tokens=1500000, max_cost=2.0)
@@ -115,6 +155,13 @@ _UNITS = {"calls": "max_calls", "tok": "max_tokens", "usd": "max_cost"}
 _FACTORS = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
+def saved_settings(values: object) -> RunSettings:
+    """Settings as a program saved them; those that were not known then are the preset's."""
+    if not isinstance(values, dict):
+        raise SettingsError(f"the settings are {values!r}; expected names and values")
+    return run_settings(**{"preset": "paper", **values})
+
+
 def run_settings(preset: str, style: PromptStyle = "chat", **overrides: Any) -> RunSettings:
     """The settings of a preset for a style of prompting, with `overrides` on top.
 
@@ -130,14 +177,36 @@ def run_settings(preset: str, style: PromptStyle = "chat", **overrides: Any) -> 
     if preset not in ("paper", "grounded"):
         raise SettingsError(f"preset {preset!r} is unknown; use 'grounded' or 'paper'")
     defaults: dict[str, Any] = {"preset": preset}
+    if preset == "paper" and overrides.get("method") == "reduced-loop":
+        defaults |= {"few_shot_order": "shuffled", "duplicates": "dropped"}
     if preset == "grounded":
-        defaults |= {"shares": "real", "strictness": "strict", "critic": "grounded", "keep": "best"}
+        defaults |= GROUNDED
         if style == "continuation":
             defaults |= SMALL_MODEL
     if overrides.get("critic") == "human":
         defaults["rounds_ahead"] = 1  # a person is asked one thing at a time
     return validated(RunSettings, defaults | overrides)
 
+
+GROUNDED: dict[str, Any] = {
+    "shares": "real",
+    "strictness": "strict",
+    "critic": "grounded",
+    "keep": "best",
+    "critic_temperature": None,
+    "critic_max_tokens": None,
+    "summary_temperature": None,
+    "rows_per_draw": 20,
+    "last_critique": "left-out",
+    "critic_history": "none",
+    "generator_history": "answers",
+    "max_failed_draws": 0,
+    "conversation_rows": "kept",
+    "refined_prompt": "with-examples",
+    "summary_reads": "turns",
+    "surplus": "first",
+}
+"""Where the grounded preset departs from the published method; each is one of its settings."""
 
 SMALL_MODEL: dict[str, Any] = {
     # Four rows from three few-shots take half the tokens of two from four. Eight from a prompt, in four branches, cost

@@ -15,7 +15,8 @@ import pandas as pd
 from tagal_dspy.conditions import Condition, known_slots, quotas_for
 from tagal_dspy.engines import is_local, make_lm
 from tagal_dspy.errors import DataError, SettingsError
-from tagal_dspy.modules import METHODS, Estimate, Ledger, Progress, TagalLoop, Wanted, estimated
+from tagal_dspy.modules import METHODS, Estimate, Progress, TagalLoop, Wanted, estimated
+from tagal_dspy.recording import Recorder
 from tagal_dspy.rules import Rules
 from tagal_dspy.schema import SchemaOverrides
 from tagal_dspy.settings import RunSettings, run_settings
@@ -114,7 +115,7 @@ class TagalSynthesizer:
         where: str | None = None,
         rows_per: Mapping[str, int] | None = None,
         balance: bool = False,
-        ledger: Ledger | None = None,
+        recorder: Recorder | None = None,
     ) -> Frames:
         """Write exactly `n_rows` rows, in the form `fit` was given.
 
@@ -124,7 +125,7 @@ class TagalSynthesizer:
             where: what every row meets, e.g. `"age >= 30 and income == '>50K'"`.
             rows_per: exactly so many rows of these classes, none of the others; or of conditions such as `age >= 60`.
             balance: as many rows of each class.
-            ledger: records the run, so that it can be resumed, and holds it to a budget.
+            recorder: records the run, so that it can be resumed, and holds it to a budget.
 
         Raises:
             NotEnoughRowsError: the bounded draws or the budget gave fewer; what was accepted is in its `prediction`.
@@ -140,21 +141,21 @@ class TagalSynthesizer:
             if slot.condition is not None:
                 slot.condition.check(self.task_)
         n_rows = n_rows if n_rows is not None else sum((quotas or {}).values())
-        self.prediction_ = self._run(n_rows, Wanted(condition, self._rules, quotas), on_progress, ledger)
+        self.prediction_ = self._run(n_rows, Wanted(condition, self._rules, quotas), on_progress, recorder)
         return self._in_form(self.prediction_.table)
 
     def sample_remaining(
         self,
         partial: pd.DataFrame,
         on_progress: Callable[[Progress], None] | None = None,
-        ledger: Ledger | None = None,
+        recorder: Recorder | None = None,
     ) -> Frames:
         """Complete partial rows: cells that are given stay, the others are written.
 
         Args:
             partial: some of the columns of the table; its missing cells are written too.
             on_progress: called after each committed round.
-            ledger: see `sample`.
+            recorder: see `sample`.
 
         Returns:
             As many rows in the same order, in the form `fit` was given.
@@ -164,7 +165,7 @@ class TagalSynthesizer:
             NotEnoughRowsError: see `sample`.
         """
         slots = known_slots(partial, self._fitted().schema)
-        self.prediction_ = self._run(len(slots), Wanted(None, self._rules, Counter(slots)), on_progress, ledger)
+        self.prediction_ = self._run(len(slots), Wanted(None, self._rules, Counter(slots)), on_progress, recorder)
         left = {slot: iter(rows) for slot, rows in self.prediction_.by_slot}
         return self._in_form(self.task_.schema.to_frame([next(left[slot]) for slot in slots]))
 
@@ -178,15 +179,20 @@ class TagalSynthesizer:
         n_rows: int,
         wanted: Wanted,
         on_progress: Callable[[Progress], None] | None,
-        ledger: Ledger | None,
+        recorder: Recorder | None,
     ) -> dspy.Prediction:
-        store = ledger.store if ledger is not None else None
+        store = recorder.store if recorder is not None else None
         if store is not None:
             store.begin(self._fingerprint(n_rows, wanted))
             store.note("schema", self.task_.schema.to_dict())
         with dspy.context(lm=self.lm_, trace=None):
             prediction = self.program_(
-                task=self.task_, n_rows=n_rows, seed=self.seed, on_progress=on_progress, wanted=wanted, ledger=ledger
+                task=self.task_,
+                n_rows=n_rows,
+                seed=self.seed,
+                on_progress=on_progress,
+                wanted=wanted,
+                recorder=recorder,
             )
         if store is not None:
             store.note("status", "finished")

@@ -52,7 +52,7 @@ def test_own_module_around_the_generator_is_compiled_by_plain_gepa() -> None:
 
     with dspy.context(lm=obedient_lm()):
         found = example.compiled(shop_task(), youth, proposer(), 10, 30)
-    assert PLANTED in found.generator.predict.signature.instructions
+    assert PLANTED in found.draw.generator.predict.signature.instructions
 
 
 def test_own_critic_sampler_and_metric_are_compiled_and_proven() -> None:

@@ -14,16 +14,16 @@ import pandas as pd
 import pytest
 from scripts import other_roles, shop_frame, shop_rows
 
-from tagal_dspy import Ledger, NotEnoughRowsError, RunSettings, RunStore, SynthLoop
+from tagal_dspy import NotEnoughRowsError, Recorder, RunSettings, RunStore, SynthLoop
 from tagal_dspy.acceptance import RowFilter
 from tagal_dspy.card import make_card
 from tagal_dspy.characters import HIDDEN
 from tagal_dspy.codecs import make_codec
 from tagal_dspy.errors import DataError
 from tagal_dspy.modules.critics import HumanCritic, Written
+from tagal_dspy.recording import load_run
 from tagal_dspy.reports import Page, Section, html, latex, markdown
 from tagal_dspy.reports import Table as ReportTable
-from tagal_dspy.runs import load_run
 from tagal_dspy.schema import REJECT_REASONS
 from tagal_dspy.schema.columns.texts import cleaned
 from tagal_dspy.settings import CodecName
@@ -165,7 +165,7 @@ def test_answers_that_are_no_unicode_are_recorded_and_end_no_run(tmp_path: Path)
 
     loop = SynthLoop(RunSettings(n_iter=2, critic="eye"))
     with dspy.context(lm=scripted_lm(answer, cache=False)), RunStore(tmp_path / "run.sqlite") as store:
-        prediction = loop(task=TableTask(shop_frame(), "buys"), n_rows=8, ledger=Ledger(store))
+        prediction = loop(task=TableTask(shop_frame(), "buys"), n_rows=8, recorder=Recorder(store))
     assert len(prediction.table) == 8
     assert {reject.reason for reject in prediction.rejects} >= {"wrong_width"}
     assert len(load_run(tmp_path / "run.sqlite").rows) == 8

@@ -14,7 +14,7 @@ from tables import mixed_frame
 
 from tagal_dspy.codecs import make_codec
 from tagal_dspy.modules import SynthLoop
-from tagal_dspy.runs import RunStore, load_run
+from tagal_dspy.recording import RunStore, load_run
 from tagal_dspy.schema import SchemaOverrides, TableSchema
 from tagal_dspy.settings import CodecName, run_settings
 from tagal_dspy.task import TableTask

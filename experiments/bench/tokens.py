@@ -27,7 +27,7 @@ from tagal_dspy import NotEnoughRowsError, TableTask, TagalSynthesizer, load_dat
 from tagal_dspy.acceptance import Acceptance, RowFilter
 from tagal_dspy.card import make_card
 from tagal_dspy.few_shot import StratifiedSampler
-from tagal_dspy.modules import Ledger
+from tagal_dspy.recording import Recorder
 from tagal_dspy.schema import CategoricalColumn, Row
 from tagal_dspy.settings import Budget
 
@@ -41,7 +41,7 @@ MAX_TOKENS = 1024
 def ours(task: TableTask, lm: dspy.LM, n_rows: int, preset: str) -> list[Row]:
     synthesizer = TagalSynthesizer(lm, preset=preset).fit(load_dataset("thyroid").frame, task.schema.target)
     # The published method may take as many calls as it likes, but not hours.
-    ledger = Ledger(budget=Budget(max_calls=MAX_CALLS if preset == "paper" else None))
+    ledger = Recorder(budget=Budget(max_calls=MAX_CALLS if preset == "paper" else None))
     try:
         synthesizer.sample(n_rows, ledger=ledger)
         return task.schema.to_rows(synthesizer.prediction_.table)

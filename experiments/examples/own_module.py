@@ -1,4 +1,4 @@
-"""A user's own module around `RowGenerator`, compiled with plain `dspy.GEPA`: nothing of `compile_program` is needed.
+"""A user's own module around `GenerateAndFilter`, compiled with plain `dspy.GEPA` instead of `compile_program`.
 
 One predictor, one call a table. The metric says what is wrong with a table, and GEPA rewrites the instruction.
 GEPA shows the model that writes instructions whole prompts, real rows included; `compile_program` does not.
@@ -11,30 +11,20 @@ from typing import Any
 import dspy
 from numpy.random import default_rng
 
-from tagal_dspy import RowGenerator, TableTask, generation_tasks
+from tagal_dspy import GenerateAndFilter, TableTask, generation_tasks
 from tagal_dspy.few_shot import StratifiedSampler
 
 
 class OneDraw(dspy.Module):
-    """A table of one draw, without critique, filter or loop."""
+    """A table of one draw, without critique or loop; rows that do not fit the table are left out."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.generator = RowGenerator()
+        self.draw = GenerateAndFilter()
 
     def forward(self, task: TableTask, n_rows: int, seed: int, if_short: str = "return") -> dspy.Prediction:
-        said = self.generator(
-            task=task,
-            n_rows=n_rows,
-            rollout_id=seed + 1,
-            examples=StratifiedSampler().sample(task, 2, default_rng(seed)),
-        )
-        columns = task.schema.modelled
-        rows = [
-            tuple(column.canonical(cell) for column, cell in zip(columns, cells, strict=True))
-            for cells in said.decoded.rows
-        ]
-        return dspy.Prediction(table=task.schema.to_frame(rows))
+        examples = StratifiedSampler().sample(task, 2, default_rng(seed))
+        return self.draw(task=task, n_rows=n_rows, rollout_id=seed + 1, examples=examples)
 
 
 def compiled(task: TableTask, metric: Any, reflection_lm: dspy.LM, n_rows: int, n_tables: int) -> OneDraw:

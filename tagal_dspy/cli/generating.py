@@ -25,9 +25,9 @@ from tagal_dspy.datasets import csv_text, guarded, load_dataset, read_table, wri
 from tagal_dspy.engines import Prices, cache_dir, count_tokens, is_local, pricing
 from tagal_dspy.errors import EngineError, OutputError, RunError, SettingsError, TagalError
 from tagal_dspy.few_shot import scarce_strata
-from tagal_dspy.modules import Ledger, Progress, load_program
+from tagal_dspy.modules import Progress, load_program
+from tagal_dspy.recording import SUFFIX, Recorder, RunStore, run_name, runs_dir
 from tagal_dspy.reports import html, run_page
-from tagal_dspy.runs import SUFFIX, RunStore, run_name, runs_dir
 from tagal_dspy.synthesizer import TagalSynthesizer
 
 DISK_CACHE_BYTES = 2 << 30
@@ -174,7 +174,7 @@ class _Sampling:
         store: RunStore,
     ) -> None:
         self._synthesizer, self._options, self._output, self._partial = synthesizer, options, output, partial
-        self._ledger = Ledger(store, options.budget, pricing(prices(options.price)))
+        self._recorder = Recorder(store, options.budget, pricing(prices(options.price)))
         self._store = store
         self._last: Progress | None = None
         self._started = time.monotonic()
@@ -215,14 +215,14 @@ class _Sampling:
     def _sample(self, on_progress: Callable[[Progress], None]) -> Any:
         asked = self._options
         if self._partial is not None:
-            return self._synthesizer.sample_remaining(self._partial, on_progress, self._ledger)
+            return self._synthesizer.sample_remaining(self._partial, on_progress, self._recorder)
         return self._synthesizer.sample(
             asked.rows,
             on_progress,
             where=asked.where,
             rows_per=asked.rows_per,
             balance=asked.balance,
-            ledger=self._ledger,
+            recorder=self._recorder,
         )
 
     def _save_partial(self) -> None:
@@ -255,7 +255,7 @@ class _Sampling:
             "rejects": rejects,
             "curve": [round(score, 4) for score in prediction.curve],
             "usage": prediction.usage,
-            "cost": self._ledger.cost,
+            "cost": self._recorder.usage.cost,
             "run": run_name(self._store.path),
         }
         if task.schema.classes and task.schema.target:

@@ -29,9 +29,9 @@ from tagal_dspy.metrics import TableMetric
 from tagal_dspy.modules import load_program
 from tagal_dspy.optimizers import Compiled, Plan, Tasks, compile_program, generation_tasks, planned, split_tasks
 from tagal_dspy.optimizers.compiling import fingerprint
+from tagal_dspy.recording import SUFFIX, RunStore, run_name, runs_dir
 from tagal_dspy.reports import Page, Section, Table, html, lineage_page
 from tagal_dspy.reports.lineage import candidates_table
-from tagal_dspy.runs import SUFFIX, RunStore, run_name, runs_dir
 from tagal_dspy.synthesizer import TagalSynthesizer
 
 SECONDS_PER_CALL = (1, 10)
@@ -111,7 +111,7 @@ class _Job:
         """Optimize on another thread: on the main one DSPy would take an interrupt for itself."""
         thread = ThreadPoolExecutor(1, "tagal-optimizer")
         reflection_lm = _lm(self.asked.reflection_lm, self.options) if self.asked.reflection_lm else None
-        with dspy.context(lm=self.lm), spend_shown(self.options.budget) as on_spend, _engine_errors():
+        with dspy.context(lm=self.lm), spend_shown(self.options.budget) as on_usage, _engine_errors():
             return thread.submit(
                 contextvars.copy_context().run,
                 lambda: compile_program(
@@ -126,7 +126,7 @@ class _Job:
                     seed=self.options.seed,
                     n_threads=N_THREADS,
                     demos=self.asked.demos,
-                    on_spend=on_spend,
+                    on_usage=on_usage,
                 ),
             ).result()
 

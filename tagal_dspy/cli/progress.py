@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tagal_dspy.cli.terminal import Terminal, say, terminal
-from tagal_dspy.modules import Progress, Usage
+from tagal_dspy.modules import Progress
+from tagal_dspy.recording import Usage
 from tagal_dspy.settings import Budget
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -32,7 +33,7 @@ def progress_shown(n_rows: int, *, alone: bool) -> Iterator[Callable[[Progress],
 
     def show(progress: Progress) -> None:
         nonlocal said, complete
-        was_complete, complete = complete, len(progress.rows) == progress.n_wanted
+        was_complete, complete = complete, len(progress.rows) >= progress.n_wanted
         if not was_complete and (complete or time.monotonic() - said >= SECONDS_BETWEEN_LINES):
             said = time.monotonic()
             say(_line(progress, started))
@@ -52,29 +53,27 @@ def _line(progress: Progress, started: float) -> str:
 
 
 def _used(usage: Usage) -> str:
-    calls = sum(each["calls"] for each in usage.values())
-    tokens = sum(each["prompt_tokens"] + each["completion_tokens"] for each in usage.values())
-    return f"{calls} calls; {tokens} tokens"
+    return f"{usage.calls} calls; {usage.tokens} tokens"
 
 
 @contextmanager
-def spend_shown(budget: Budget) -> Iterator[Callable[[Usage, float | None], None]]:
+def spend_shown(budget: Budget) -> Iterator[Callable[[Usage], None]]:
     """Give a function to call with what was spent. Nobody else reaches the terminal meanwhile: optimizers, and the bars
     and warnings of what they use, have much to say."""
     limits = ", ".join(f"{limit:g} {name[4:]}" for name, limit in budget.model_dump(exclude_none=True).items())
     console, said = Terminal(file=sys.stderr), time.monotonic()
 
-    def line(usage: Usage, cost: float | None) -> Text:
-        money = "" if cost is None else f"; {cost:.4f} US dollars"
+    def line(usage: Usage) -> Text:
+        money = "" if usage.cost is None else f"; {usage.cost:.4f} US dollars"
         return Text(f"{_used(usage)}{money} of {limits}")
 
-    def show(usage: Usage, cost: float | None) -> None:
+    def show(usage: Usage) -> None:
         nonlocal said
         if live is not None:
-            live.update(line(usage, cost))
+            live.update(line(usage))
         elif time.monotonic() - said >= SECONDS_BETWEEN_LINES:
             said = time.monotonic()
-            console.print(line(usage, cost), soft_wrap=True)
+            console.print(line(usage), soft_wrap=True)
 
     options: dict[str, Any] = {"transient": True, "redirect_stdout": False, "redirect_stderr": False}
     shown = Live(Text("waiting for the model"), console=console, **options) if console.is_terminal else nullcontext()

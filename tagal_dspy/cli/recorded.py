@@ -18,7 +18,7 @@ from tagal_dspy.cli.options import Options
 from tagal_dspy.cli.terminal import Terminal, out, out_json
 from tagal_dspy.datasets import guarded, write_table
 from tagal_dspy.errors import DataError, RunError, TagalError
-from tagal_dspy.runs import SUFFIX, RunRecord, load_run, remove_run, runs_dir
+from tagal_dspy.recording import SUFFIX, RunRecord, load_run, remove_run, runs_dir
 
 LOCAL = "local:"
 NAMES_OF_FILES = ("lm", "critic_lm", "summary_lm", "examples", "program", "remaining")
@@ -54,7 +54,7 @@ def show_run(name: str, as_json: bool) -> None:
         **_line(path),
         "rejects": dict(Counter(reject.reason for reject in record.rejects).most_common()),
         "usage": record.usage,
-        "cost": record.cost,
+        "cost": record.usage.cost,
         "fingerprint": record.facts.get("fingerprint"),
     }
     if as_json:
@@ -125,7 +125,6 @@ def _line(path: Path) -> dict[str, Any]:
 
 def _facts(record: RunRecord) -> dict[str, Any]:
     made = record.facts.get("fingerprint") or {}
-    tokens = sum(used["prompt_tokens"] + used["completion_tokens"] for used in record.usage.values())
     began = record.facts.get("began")
     return {
         "status": record.facts.get("status", "empty"),
@@ -134,6 +133,6 @@ def _facts(record: RunRecord) -> dict[str, Any]:
         "wanted": made.get("rows"),
         "method": made.get("method"),
         "calls": record.n_calls,
-        "tokens": tokens,
+        "tokens": record.usage.tokens,
         "began": f"{datetime.fromtimestamp(began):%Y-%m-%d %H:%M}" if began else "",
     }

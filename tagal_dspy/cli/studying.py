@@ -18,8 +18,8 @@ from tagal_dspy.datasets import load_dataset, read_table
 from tagal_dspy.engines import is_local, make_lm, pricing
 from tagal_dspy.errors import DataError, SettingsError
 from tagal_dspy.metrics import TableMetric
+from tagal_dspy.recording import runs_dir
 from tagal_dspy.reports import html, markdown, study_csv, study_page
-from tagal_dspy.runs import runs_dir
 from tagal_dspy.settings import PromptStyle, read_toml, validated
 from tagal_dspy.study import (
     Goal,

@@ -5,8 +5,8 @@ from tagal_dspy.engines.make_lm import is_local, make_lm
 from tagal_dspy.engines.pacing import ServerDownError
 from tagal_dspy.engines.prices import Prices, cost, pricing
 from tagal_dspy.engines.remote import AsyncRemoteEngine, RemoteEngine
-from tagal_dspy.engines.tokens import count_tokens
 from tagal_dspy.engines.weights import Weights, cache_dir, find_weights
+from tagal_dspy.tokens import count_tokens
 
 __all__ = [
     "AsyncLocalEngine",

@@ -12,17 +12,17 @@ from typing import Any
 from dspy import lm15
 
 from tagal_dspy.engines.lark import as_lark
-from tagal_dspy.engines.tokens import count_tokens
 from tagal_dspy.engines.weights import INSTALL_HINT, Weights, find_weights
 from tagal_dspy.errors import EngineError, PromptTooLongError
+from tagal_dspy.tokens import count_tokens
 
 N_SLOTS = 16
 """Sequences decoded at once. On two old cores 16 slots decode about twice as many tokens a second as one."""
 
 SMALLEST_CONTEXT = 8192
 LARGEST_CONTEXT = 131072
-MAX_TOKENS = 256
-"""Of an answer that no grammar ends."""
+MAX_TOKENS = {"chat": 2048, "continuation": 256}
+"""Of an answer that no grammar ends, by the style of the model: a base model seldom ends a text by itself."""
 
 LOOK_SECONDS = 0.2
 """How long to look which cores are idle."""
@@ -76,7 +76,7 @@ class LocalEngine:
         body: dict[str, Any] = {
             "n": extra.get("branches", 1),
             "cache_prompt": True,
-            "max_tokens": config.max_tokens or (-1 if "grammar" in extra else MAX_TOKENS),
+            "max_tokens": config.max_tokens or (-1 if "grammar" in extra else MAX_TOKENS[self.style]),
             "temperature": 1.0 if config.temperature is None else config.temperature,
             # llama.cpp cuts the tails of the distribution unless told not to; a table needs its tails.
             "top_k": config.top_k or 0,

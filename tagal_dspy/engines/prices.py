@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -30,7 +31,7 @@ def cost(model: str, usage: Mapping[str, int], prices: Prices | None = None) -> 
         US dollars, 0 or more; None where the price is not known.
 
     Raises:
-        SettingsError: a price is negative.
+        SettingsError: a price is negative or not finite.
 
     >>> cost("openai/gpt-4o-mini", {"prompt_tokens": 1_000_000, "completion_tokens": 0})
     0.15
@@ -41,7 +42,7 @@ def cost(model: str, usage: Mapping[str, int], prices: Prices | None = None) -> 
     prices = prices or list_prices(model)
     if prices is None:
         return None
-    if min(prices) < 0:
+    if not all(math.isfinite(price) and price >= 0 for price in prices):
         raise SettingsError(f"prices of {model!r} are {prices}; give US dollars per token, 0 or more")
     return usage["prompt_tokens"] * prices.prompt + usage["completion_tokens"] * prices.completion
 

@@ -15,11 +15,13 @@ from dspy.clients.capabilities import capabilities, resolve
 from dspy.clients.engines import AsyncLM15Engine
 from dspy.utils.exceptions import LMError
 
-from tagal_dspy.engines import background
+from tagal_dspy.background import await_in_background, run_in_background
 from tagal_dspy.engines.prices import listed
 from tagal_dspy.engines.service import is_transient, shared_service
-from tagal_dspy.engines.tokens import count_tokens
+from tagal_dspy.engines.transport import BodyKeepingTransport, kept_body
 from tagal_dspy.errors import SettingsError
+from tagal_dspy.recording import reserve_retry
+from tagal_dspy.tokens import count_tokens
 
 TIMEOUT = 300.0
 """Seconds for one try: a long answer of a slow model takes minutes."""
@@ -65,8 +67,7 @@ class _Remote:
             lm15.RouterConfig(
                 api_keys={self._provider: api_key} if api_key else None,
                 base_urls={self._provider: api_base} if api_base else None,
-                timeouts=lm15.Timeouts(read=2 * timeout, write=2 * timeout, pool=None),
-                max_connections=MAX_CONNECTIONS,
+                transport=BodyKeepingTransport(timeout=2 * timeout, max_connections=MAX_CONNECTIONS),
                 providers=tuple(each.definition for each in lm15.registered_providers()),
             ),
             model_type=model_type,
@@ -93,6 +94,8 @@ class _Remote:
     async def _answered(self, request: lm15.Request) -> lm15.Response:
         n_tries = 0
         while True:
+            if n_tries:
+                reserve_retry()
             n_tries += 1
             try:
                 response = await self.service.ask(lambda: self._sent(request), self._timeout)
@@ -106,12 +109,16 @@ class _Remote:
 
     async def _sent(self, request: lm15.Request) -> lm15.Response:
         try:
-            return await self._client.complete(request)
+            with kept_body() as body:
+                return await self._client.complete(request)
         except lm15.LM15Error as error:
             _mask_keys(error, self._api_key)
             raise
         except MALFORMED as error:
-            raise lm15.ServerError(f"the reply is no completion: {error}") from error
+            response = body.response_without_usage(request.model)
+            if response is None:
+                raise lm15.ServerError(f"the reply is not a completion: {error}") from error
+            return response
 
     def dump_state(self) -> dict[str, Any]:
         """What a saved program says of its engine: no key, and like DSPy's own no address."""
@@ -160,7 +167,7 @@ class RemoteEngine(_Remote):
             lm15.LM15Error: the server refused it, or did not answer it after all retries.
             ServerDownError: the server has not answered anyone for long.
         """
-        return background.run(self._answered, request)
+        return run_in_background(self._answered, request)
 
 
 class AsyncRemoteEngine(_Remote):
@@ -168,7 +175,7 @@ class AsyncRemoteEngine(_Remote):
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
         """See `RemoteEngine.complete`."""
-        return await background.arun(self._answered, request)
+        return await await_in_background(self._answered, request)
 
 
 def _counted(response: lm15.Response, provider: str) -> lm15.Response:

@@ -1,9 +1,9 @@
 """The methods of the paper as composed DSPy modules, and their parts."""
 
+from tagal_dspy.modules.block import GenerateAndFilter
 from tagal_dspy.modules.critics import CRITICS, Critic, EyeCritic, GroundedCritic, HumanCritic, MeasuredCritic
 from tagal_dspy.modules.estimate import Estimate, estimated
 from tagal_dspy.modules.generator import RowGenerator
-from tagal_dspy.modules.ledger import Ledger, Price, Usage
 from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.program_file import METHODS, load_program
 from tagal_dspy.modules.prompt_refine import PromptRefine, TurnSummarizer
@@ -18,11 +18,10 @@ __all__ = [
     "Critic",
     "Estimate",
     "EyeCritic",
+    "GenerateAndFilter",
     "GroundedCritic",
     "HumanCritic",
-    "Ledger",
     "MeasuredCritic",
-    "Price",
     "Progress",
     "PromptRefine",
     "ReducedLoop",
@@ -31,7 +30,6 @@ __all__ = [
     "TagalLoop",
     "Turn",
     "TurnSummarizer",
-    "Usage",
     "Wanted",
     "estimated",
     "load_program",

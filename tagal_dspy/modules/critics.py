@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,12 +14,14 @@ from tagal_dspy.card import make_card
 from tagal_dspy.characters import visible
 from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.discrepancies import measure
-from tagal_dspy.modules.ledger import Role, draw_config
+from tagal_dspy.modules.role import Role, draw_config, lm_of
 from tagal_dspy.modules.sketches import sketch
+from tagal_dspy.recording import recorded_answer
 from tagal_dspy.schema import Reject, Row
 from tagal_dspy.settings import CriticName
 from tagal_dspy.signatures import (
     NOTHING_MEASURED,
+    CritiqueMoreRows,
     CritiqueRows,
     Discrepancy,
     Table,
@@ -44,6 +47,8 @@ class Written(NamedTuple):
         rejects: what the generator wrote besides that did not fit the schema.
         slot: what they were to be.
         earlier: the critique before this one; empty for the first turn.
+        conversation: the `message` of each critique of the round so far, where the critic has a conversation of its own
+            (arXiv:2509.04152); None where each critique stands alone.
     """
 
     shown: Table
@@ -51,18 +56,24 @@ class Written(NamedTuple):
     rejects: Sequence[Reject] = ()
     slot: Slot = ANY
     earlier: str = ""
+    conversation: Sequence[dict[str, Any]] | None = None
 
 
-class Critic(Role):
+class Critic(dspy.Module):  # type: ignore[misc]
     """What all critics have in common.
 
-    Contract: called with the arguments of `forward`, synchronously or with `acall`, returns a `dspy.Prediction` with
+    Contract: called with the arguments of `forward`, or awaited with `acall`, returns a `dspy.Prediction` with
     `critique` (a text for the next prompt, maybe empty) and `discrepancies` (what was measured, empty where nothing
     was). Equal arguments and equal LM answers give equal critiques. Nothing that an LM answers raises.
+
+    A critic of your own defines `forward`, which a run calls on a thread, or `aforward`, where it awaits something.
     """
 
     temperature: float | None = None
     """Of the LM, where there is one; its own where None."""
+
+    max_tokens: int | None = None
+    """Of an answer of the LM; its own limit where None."""
 
     def forward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
         """Criticise the rows of a turn.
@@ -75,17 +86,8 @@ class Critic(Role):
         raise NotImplementedError
 
     async def aforward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
-        """See `forward`; a critic that waits for something awaits it here."""
-        return self.forward(task, written, rollout_id)
-
-    def dumped(self, said: dspy.Prediction) -> dict[str, Any]:
-        """See `Role.dumped`."""
-        found = [each.model_dump() for each in said.get("discrepancies") or ()]
-        return {"critique": said.critique, "discrepancies": found}
-
-    def restored(self, recorded: dict[str, Any], inputs: dict[str, Any]) -> dspy.Prediction:
-        """See `Role.restored`."""
-        return _said(recorded["critique"], [Discrepancy.model_validate(each) for each in recorded["discrepancies"]])
+        """The same, awaited."""
+        return await asyncio.to_thread(self.forward, task, written, rollout_id)
 
     def measured(self, task: TableTask, written: Written) -> tuple[Discrepancy, ...]:
         """The worst discrepancies."""
@@ -93,47 +95,46 @@ class Critic(Role):
         return tuple(found)
 
 
-class GroundedCritic(Critic):
+class GroundedCritic(Role, Critic):
     """An LM that is told what was measured, so that it explains facts instead of guessing them.
 
-    An answer that cannot be read as a critique is taken for the critique it is.
+    An answer that cannot be read as a critique is taken for the critique it is. The prediction has a `message`, too:
+    what was asked and answered, for a conversation of the critic's own.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.predict = dspy.Predict(CritiqueRows)
 
-    def forward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
-        """See `Critic.forward`."""
-        discrepancies = self.measured(task, written)
-        try:
-            with dspy.context(adapter=adapter_for(self.predict.lm or dspy.settings.lm)):
-                answer = self.predict(**self._inputs(task, written, discrepancies, rollout_id))
-        except AdapterParseError as error:
-            return _said((error.lm_response or "").strip(), discrepancies)
-        return _said(critique_text(answer.strengths, answer.points, answer.followed), discrepancies)
-
     async def aforward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
         """See `Critic.forward`."""
         discrepancies = self.measured(task, written)
+        fields = self._fields(task, written, discrepancies)
+        config = draw_config(rollout_id, self.temperature)
+        if self.max_tokens is not None:
+            config["max_tokens"] = self.max_tokens
+        inputs: dict[str, Any] = {**fields, "config": config}
+        if written.conversation is not None:
+            inputs["signature"] = CritiqueMoreRows.with_instructions(self.predict.signature.instructions)
+            inputs["history"] = dspy.History(messages=list(written.conversation))
         try:
-            with dspy.context(adapter=adapter_for(self.predict.lm or dspy.settings.lm)):
-                answer = await self.predict.acall(**self._inputs(task, written, discrepancies, rollout_id))
+            with dspy.context(adapter=adapter_for(lm_of(self.predict))):
+                answer = await self.predict.acall(**inputs)
         except AdapterParseError as error:
-            return _said((error.lm_response or "").strip(), discrepancies)
-        return _said(critique_text(answer.strengths, answer.points, answer.followed), discrepancies)
+            text = (error.lm_response or "").strip()
+            return _said(text, discrepancies, {**fields, "strengths": text, "points": [], "followed": ""})
+        said = {"strengths": answer.strengths, "points": answer.points, "followed": answer.followed}
+        return _said(critique_text(**said), discrepancies, {**fields, **said})
 
-    def _inputs(
-        self, task: TableTask, written: Written, discrepancies: Sequence[Discrepancy], rollout_id: int
-    ) -> dict[str, Any]:
+    def _fields(self, task: TableTask, written: Written, discrepancies: Sequence[Discrepancy]) -> dict[str, Any]:
+        is_later = bool(written.conversation)
         fields = {
-            "card": make_card(task.schema),
+            "card": None if is_later else make_card(task.schema),
             "rows": written.shown,
             "discrepancies": measured_text(discrepancies) or None,
-            "earlier_critique": written.earlier or None,
+            "earlier_critique": None if written.conversation is not None else written.earlier or None,
         }
-        given = {name: value for name, value in fields.items() if value is not None}
-        return {**given, "config": draw_config(rollout_id, self.temperature)}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 class EyeCritic(GroundedCritic):
@@ -153,7 +154,7 @@ class MeasuredCritic(Critic):
         return _said(measured_text(discrepancies) or NOTHING_MEASURED, discrepancies)
 
 
-class HumanCritic(Critic):
+class HumanCritic(Role, Critic):
     """A person is shown rows, plots in text and discrepancies, and their words are the critique.
 
     Args:
@@ -165,15 +166,18 @@ class HumanCritic(Critic):
         self._ask = ask or input
         self._one_at_a_time = threading.Lock()
 
-    def forward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
+    async def aforward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
         """See `Critic.forward`."""
         discrepancies = self.measured(task, written)
         measured = measured_text(discrepancies) or NOTHING_MEASURED
         plots = sketch(task, written.rows, written.slot)
-        with self._one_at_a_time:
-            shown = f"\n{written.shown}\n{plots}\n\nMeasured:\n{measured}\n\nWhat should be different? "
-            said = self._ask(visible(shown))
+        shown = visible(f"\n{written.shown}\n{plots}\n\nMeasured:\n{measured}\n\nWhat should be different? ")
+        said = await recorded_answer(shown, lambda: self._asked(shown))
         return _said(said.strip(), discrepancies)
+
+    def _asked(self, shown: str) -> str:
+        with self._one_at_a_time:
+            return self._ask(shown)
 
     def __deepcopy__(self, memo: object) -> HumanCritic:
         return HumanCritic(self._ask)
@@ -188,5 +192,7 @@ CRITICS: dict[CriticName, Callable[[], Critic | None]] = {
 }
 
 
-def _said(critique: str, discrepancies: Sequence[Discrepancy]) -> dspy.Prediction:
-    return dspy.Prediction(critique=critique, discrepancies=tuple(discrepancies))
+def _said(
+    critique: str, discrepancies: Sequence[Discrepancy], message: dict[str, Any] | None = None
+) -> dspy.Prediction:
+    return dspy.Prediction(critique=critique, discrepancies=tuple(discrepancies), message=message)

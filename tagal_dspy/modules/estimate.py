@@ -9,8 +9,8 @@ from typing import NamedTuple
 from tagal_dspy.card import make_card
 from tagal_dspy.conditions import ANY
 from tagal_dspy.modules.loop import TagalLoop
-from tagal_dspy.modules.run import Run
 from tagal_dspy.modules.wanted import Wanted
+from tagal_dspy.settings import MANY_ROWS
 from tagal_dspy.task import TableTask
 
 CRITIQUE_TOKENS = 250
@@ -42,17 +42,17 @@ def estimated(
         task, n_rows, wanted: what it is to be called with.
         count: the tokens of a text.
     """
-    run, settings = Run(loop, task, n_rows, 0, wanted=wanted), loop.settings
-    rounds = sum(math.ceil(n / settings.rows_per_draw) for n in (run.quotas or {ANY: n_rows}).values())
+    run, n_turns = loop.new_run(task, n_rows, 0, wanted), loop.n_turns
+    per_draw = loop.settings.rows_per_draw or MANY_ROWS
+    rounds = sum(math.ceil(n / per_draw) for n in (run.quotas or {ANY: n_rows}).values())
     alone, conversations, summaries = loop.plan(rounds, len(run.slots))
-    per_conversation = (settings.n_iter if loop.criticises_last else settings.n_iter - 1) if loop.critic else 0
     prompts = loop.preview(task, n_rows, 0, wanted)
     first = sum(count(message["content"]) for prompt in prompts for message in prompt) / len(prompts)
-    answer = count(loop.generator.wire(task).encode(task.train_rows[: settings.rows_per_draw]))
+    answer = count(loop.generator.wire(task).encode(task.train_rows[:per_draw]))
     turn = answer + (CRITIQUE_TOKENS if loop.critic else 0)
-    draws, critiques = alone + conversations * settings.n_iter, conversations * per_conversation
+    draws, critiques = alone + conversations * n_turns, conversations * (loop.calls_of_conversation - n_turns)
     # A later turn carries the turns before it; a critique is shown the card and the rows.
-    later = conversations * turn * settings.n_iter * (settings.n_iter - 1) / 2
+    later = conversations * turn * n_turns * (n_turns - 1) / 2
     shown = (critiques + summaries) * (count(make_card(task.schema)) + answer)
     return Estimate(
         draws,

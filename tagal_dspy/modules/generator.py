@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
+from weakref import WeakKeyDictionary
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from tagal_dspy.card import make_card
-from tagal_dspy.codecs import Decoded, RowCodec, make_codec
-from tagal_dspy.errors import EngineError
+from tagal_dspy.codecs import RowCodec, make_codec
 from tagal_dspy.modules.context import Fields, Window, evenly, fitted
-from tagal_dspy.modules.ledger import Role, draw_config
+from tagal_dspy.modules.role import Role, draw_config, lm_of
 from tagal_dspy.rules import Rules
 from tagal_dspy.schema import ModelledColumn, Row
-from tagal_dspy.settings import CodecName, ColumnOrder
-from tagal_dspy.signatures import GenerateRows, Table, adapter_for
+from tagal_dspy.settings import MANY_ROWS, CodecName, ColumnOrder
+from tagal_dspy.signatures import GenerateManyRows, GenerateRows, RefinedRows, Table, adapter_for
 from tagal_dspy.task import TableTask
 
 
 class RowGenerator(Role):
-    """Ask the generation LM for rows once, and decode what it answers.
+    """Ask the generation LM for rows once.
 
     Args:
         codec: wire format of the rows.
@@ -34,8 +34,8 @@ class RowGenerator(Role):
             that does not fit is shortened by the rule of `tagal_dspy.modules.context`.
         info: whether the card is told; rules, which stand on it, are not told without it.
 
-    Called with a task and `n_rows`, returns a `dspy.Prediction` with `answer` (the `Table` as it came) and `decoded`
-    (its rows, and what is no row). Never raises for what the LM answers.
+    Called with a task and `n_rows`, returns a `dspy.Prediction` with `answer` (the `Table` as it came) and `request`
+    (the fields that were sent, without the history). Never raises for what the LM answers.
     """
 
     def __init__(
@@ -56,70 +56,59 @@ class RowGenerator(Role):
         self.info = info
         self.predict = dspy.Predict(GenerateRows)
 
-    def forward(self, task: TableTask, n_rows: int, **request: Any) -> dspy.Prediction:
+    async def aforward(self, task: TableTask, n_rows: int | None = None, **request: Any) -> dspy.Prediction:
         """Draw rows.
 
         Args:
             task: the table to write rows for.
-            n_rows: how many rows to ask for.
+            n_rows: how many rows to ask for; as many as possible where None.
             request: `examples` (rows to show, with the card; None on a later turn of a conversation), `history`
-                (messages of the turns before), `critique`, `refined_prompt`, `wanted` (in words, which rows to
-                write), `narrowed` (columns to hold the rows to, where the engine takes a grammar), `rules` (told in
-                the card) and `rollout_id` (names the draw: equal ids draw equal rows).
+                (messages of the turns before), `critique`, `refined_prompt`, `prompt` (a whole prompt, sent alone),
+                `wanted` (in words, which rows to write), `narrowed` (columns to hold the rows to, where the engine
+                takes a grammar), `rules` (told in the card) and `rollout_id` (names the draw: equal ids draw equal
+                rows).
         """
-        codec = self.wire(task)
-        inputs, adapter = self._prepared(task, codec, n_rows, **request)
-        try:
-            with dspy.context(adapter=adapter):
-                answer = self.predict(**inputs).rows
-        except AdapterParseError as error:
-            answer = Table(text=error.lm_response or "")
-        return _drawn(codec, answer)
-
-    async def aforward(self, task: TableTask, n_rows: int, **request: Any) -> dspy.Prediction:
-        """See `forward`."""
-        codec = self.wire(task)
-        inputs, adapter = self._prepared(task, codec, n_rows, **request)
+        inputs, sent, adapter = self._prepared(task, n_rows, **request)
         try:
             with dspy.context(adapter=adapter):
                 answer = (await self.predict.acall(**inputs)).rows
         except AdapterParseError as error:
             answer = Table(text=error.lm_response or "")
-        return _drawn(codec, answer)
+        return dspy.Prediction(answer=answer, request=sent)
 
-    def dumped(self, said: dspy.Prediction) -> dict[str, Any]:
-        """The answer as it came; rows are decoded anew."""
-        return {"answer": said.answer.text}
-
-    def restored(self, recorded: dict[str, Any], inputs: dict[str, Any]) -> dspy.Prediction:
-        """See `Role.restored`."""
-        return _drawn(self.wire(inputs["task"]), Table(text=recorded["answer"]))
-
-    def messages(self, task: TableTask, n_rows: int, **request: Any) -> list[dict[str, str]]:
-        """The prompt that `forward` would send."""
-        inputs, adapter = self._prepared(task, self.wire(task), n_rows, **request)
+    def messages(self, task: TableTask, n_rows: int | None = None, **request: Any) -> list[dict[str, str]]:
+        """The prompt that a call would send."""
+        inputs, _, adapter = self._prepared(task, n_rows, **request)
+        signature = inputs.pop("signature")
         inputs.pop("config")
-        return list(adapter.format(self.predict.signature, self.predict.demos, inputs))
+        return list(adapter.format(signature, self.predict.demos, inputs))
 
     def wire(self, task: TableTask) -> RowCodec:
-        """The codec for a task's rows."""
-        return make_codec(self.codec, task.schema, self.column_order)
+        """The codec for a task's rows; made once for each task."""
+        codecs = _codecs.setdefault(task, {})
+        key = self.codec, self.column_order
+        if key not in codecs:
+            codecs[key] = make_codec(self.codec, task.schema, self.column_order)
+        return codecs[key]
 
-    def fields(
+    def _fields(
         self,
         task: TableTask,
-        n_rows: int,
+        n_rows: int | None,
         examples: Sequence[Row] | None = None,
         critique: str | None = None,
         refined_prompt: str | None = None,
+        prompt: str | None = None,
         wanted: str | None = None,
-        narrowed: Mapping[str, ModelledColumn] | None = None,
         rules: Rules | None = None,
+        **_: Any,
     ) -> dict[str, Any]:
-        """The fields of `GenerateRows` for a draw, without the history; what is not said is left out."""
-        told = self.info == "card" and examples is not None and not refined_prompt
+        """The fields of the signature for a draw, without the history; those without a value are left out."""
+        if prompt is not None:
+            return {"prompt": prompt}
+        with_card = self.info == "card" and examples is not None and not refined_prompt
         fields: dict[str, Any] = {
-            "card": make_card(task.schema, rules) if told else None,
+            "card": make_card(task.schema, rules) if with_card else None,
             "refined_prompt": refined_prompt,
             "examples": Table(text=self.wire(task).encode(examples)) if examples is not None else None,
             "critique": critique or None,
@@ -128,45 +117,58 @@ class RowGenerator(Role):
         }
         return {name: value for name, value in fields.items() if value is not None}
 
+    def _signature(self, n_rows: int | None, prompt: str | None) -> type[dspy.Signature]:
+        if prompt is not None:
+            return RefinedRows
+        if n_rows is None:
+            many = GenerateManyRows.with_instructions(self.predict.signature.instructions)
+            return cast("type[dspy.Signature]", many)
+        return cast("type[dspy.Signature]", self.predict.signature)
+
     def _prepared(
         self,
         task: TableTask,
-        codec: RowCodec,
-        n_rows: int,
-        history: Sequence[dict[str, Any]] = (),
+        n_rows: int | None,
+        history: Sequence[Fields] = (),
         rollout_id: int = 0,
+        narrowed: Mapping[str, ModelledColumn] | None = None,
         **request: Any,
-    ) -> tuple[dict[str, Any], dspy.Adapter]:
-        lm = self.predict.lm or dspy.settings.lm
-        if lm is None:
-            raise EngineError("no language model; use dspy.context(lm=make_lm(...)) or dspy.configure(lm=...)")
-        adapter = adapter_for(lm)
+    ) -> tuple[dict[str, Any], Fields, dspy.Adapter]:
+        """The inputs of the predictor, the fields among them, and the adapter that writes them out."""
+        lm, codec = lm_of(self.predict), self.wire(task)
+        adapter, signature = adapter_for(lm), self._signature(n_rows, request.get("prompt"))
         # DSPy's modules that sample a program anew (SIMBA, BestOfN) give its LM a rollout id of its own.
         rollout_id ^= lm.kwargs.get("rollout_id") or 0
         config = draw_config(rollout_id, self.temperature)
         if getattr(getattr(lm, "engine", None), "takes_grammar", False):
+            n_written = n_rows or MANY_ROWS
+            per_branch = min(self.branch_rows or n_written, n_written)
+            grammar = codec.grammar(per_branch, narrowed, adapter.grammar_frame)
             config["seed"] = rollout_id
-            per_branch = min(self.branch_rows or n_rows, n_rows)
-            grammar = codec.grammar(per_branch, request.get("narrowed"), adapter.grammar_frame)
-            config["metadata"] = {"tagal": {"grammar": grammar, "branches": math.ceil(n_rows / per_branch)}}
-        fields, turns = self._fitted(lm, adapter, codec, task, self.fields(task, n_rows, **request), history)
-        return {**fields, "history": dspy.History(messages=turns), "config": config}, adapter
+            config["metadata"] = {"tagal": {"grammar": grammar, "branches": math.ceil(n_written / per_branch)}}
+        whole = self._fields(task, n_rows, **request)
+        fields, turns = self._fitted(lm, adapter, signature, task, n_rows, whole, history)
+        inputs: dict[str, Any] = {**fields, "config": config, "signature": signature}
+        if "prompt" not in fields:
+            inputs["history"] = dspy.History(messages=list(turns))
+        return inputs, fields, adapter
 
     def _fitted(
         self,
         lm: dspy.LM,
         adapter: dspy.Adapter,
-        codec: RowCodec,
+        signature: type[dspy.Signature],
         task: TableTask,
+        n_rows: int | None,
         fields: Fields,
         history: Sequence[Fields],
     ) -> tuple[Fields, Sequence[Fields]]:
         """What of a request and the turns before it fits the window of the LM."""
-        window, signature = Window.of(lm, self.context_window), self.predict.signature
-        said = [str(value) for each in (fields, *history) for value in each.values()]
-        if window is None or window.surely_holds(signature.instructions, *map(str, self.predict.demos), *said):
+        window, codec = Window.of(lm, self.context_window), self.wire(task)
+        texts = [str(value) for each in (fields, *history) for value in each.values()]
+        if window is None or window.surely_holds(signature.instructions, *map(str, self.predict.demos), *texts):
             return fields, list(history)
-        answer = window.count(codec.encode(task.train_rows[: fields["n_rows"]]))
+        answer = window.count(codec.encode(task.train_rows[: n_rows or MANY_ROWS]))
 
         def size(fields: Fields, turns: Sequence[Fields]) -> int:
             inputs = {**fields, "history": dspy.History(messages=list(turns))}
@@ -181,6 +183,4 @@ class RowGenerator(Role):
         return fitted(fields, history, window.room, size, thinned)
 
 
-def _drawn(codec: RowCodec, answer: Table) -> dspy.Prediction:
-    decoded: Decoded = codec.decode(answer.text)
-    return dspy.Prediction(answer=answer, decoded=decoded)
+_codecs: WeakKeyDictionary[TableTask, dict[tuple[CodecName, ColumnOrder], RowCodec]] = WeakKeyDictionary()

@@ -1,8 +1,10 @@
-"""What the three methods share: conversations of turns, draws, and how a program is saved."""
+"""`TagalLoop`: what the three methods share: calls, conversations of turns, draws, and how a program is saved."""
 
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -11,29 +13,38 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 import dspy
+import numpy as np
+from dspy.utils.exceptions import LMError
 
-from tagal_dspy.conditions import Slot
-from tagal_dspy.errors import ProgramError
+from tagal_dspy.background import run_in_background
+from tagal_dspy.errors import BudgetError, NotEnoughRowsError, ProgramError, cause_of
 from tagal_dspy.few_shot import SAMPLERS, FewShotSampler
 from tagal_dspy.modules.critics import CRITICS, MAX_ROWS_SHOWN, Critic, Written
 from tagal_dspy.modules.generator import RowGenerator
-from tagal_dspy.modules.ledger import Call, Ledger
-from tagal_dspy.modules.rounds import Steps, arun_rounds, arun_steps, run_rounds, run_steps
-from tagal_dspy.modules.run import PATIENCE, Run
-from tagal_dspy.modules.turns import Progress, Round, Turn, best_turn
+from tagal_dspy.modules.role import Role
+from tagal_dspy.modules.rounds import Rounds
+from tagal_dspy.modules.run import Run
+from tagal_dspy.modules.turns import Conversation, DrawRequest, Progress, Round, Turn
 from tagal_dspy.modules.wanted import Wanted
-from tagal_dspy.settings import RunSettings, validated
+from tagal_dspy.recording import Recorder, RunStore, at_place, listening_lm
+from tagal_dspy.schema import Row
+from tagal_dspy.settings import RunSettings, saved_settings
 from tagal_dspy.signatures import Table
 from tagal_dspy.task import TableTask
 
+NO_SETTINGS = "the file does not hold a program of tagal_dspy"
 
-class TagalLoop(dspy.Module):  # type: ignore[misc]
-    """Base of the three methods. Subclasses say what comes before the rounds (`lead`) and what a round is (`round`).
+
+class TagalLoop(Role):
+    """Base of the three methods; each defines in `write` what it does with conversations and draws.
 
     Args:
         settings: meta-parameters; the paper's where None. They are saved and loaded with the program.
         generator, critic, sampler: parts to use instead of those that the settings describe.
     """
+
+    pause_after: int | None = None
+    """See `Scheduler`."""
 
     def __init__(
         self,
@@ -45,19 +56,20 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.settings = settings or RunSettings()
+        self._own = {"generator": generator is not None, "critic": critic is not None, "sampler": sampler is not None}
         self.generator = generator or _make_generator(self.settings)
         self.critic = critic or _make_critic(self.settings)
         self.sampler = sampler or SAMPLERS[self.settings.few_shots]()
         self.lineage: dict[str, Any] | None = None
 
-    def forward(
+    async def aforward(
         self,
         task: TableTask,
         n_rows: int,
         seed: int = 0,
         on_progress: Callable[[Progress], None] | None = None,
         wanted: Wanted | None = None,
-        ledger: Ledger | None = None,
+        recorder: Recorder | None = None,
         if_short: Literal["raise", "return"] = "raise",
     ) -> dspy.Prediction:
         """Write exactly `n_rows` rows.
@@ -68,140 +80,216 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
             seed: equal seeds and equal LM answers give equal tables.
             on_progress: called after each committed round.
             wanted: what every row must meet, and how many rows of each class there shall be.
-            ledger: records and replays the calls, and holds them to a budget.
+            recorder: records and replays the calls, and holds them to a budget.
             if_short: what to do when the bounded draws gave fewer rows: optimizers want what there is.
 
         Returns:
             A prediction with `table` (a frame with the real one's columns and dtypes), `turns`, `curve` (mean score
-            of each iteration), `rejects`, `usage` (calls and tokens by LM, calls answered from the cache left out),
+            of each iteration), `rejects`, `usage` (calls and tokens by LM, calls answered from a cache left out),
             `n_draws` and `by_slot` (pairs of a slot that was wanted and its canonical rows).
 
         Raises:
             NotEnoughRowsError: the bounded draws gave fewer; what was accepted is in its `prediction`.
             BudgetError: the budget gave fewer; likewise.
         """
-        run = Run(self, task, n_rows, seed, on_progress, wanted, ledger)
-        with run.stopped_by_budget():
-            run_steps(self.lead(run), run.ledger.perform)
-            run_rounds(run)
-            while run.resumed():
-                run_steps(self.between(run), run.ledger.perform)
-                run_rounds(run)
-        return run.finished(if_short)
+        store = recorder.store if recorder is not None else None
+        run = self.new_run(task, n_rows, seed, wanted, store, on_progress)
+        rounds = Rounds(run, self._name(task, n_rows, seed))
+        outer = recorder or Recorder()
+        self._listen()
+        with outer.active(), run.recorder.active(), dspy.context(lm=_listening(dspy.settings.lm), send_stream=None):
+            try:
+                await self.write(run, rounds)
+            except (LMError, BudgetError) as error:
+                problem = cause_of(error) or error
+                await rounds.end()
+                if isinstance(problem, BudgetError):
+                    raise BudgetError(f"{problem}: {run.shortfall()}", run.prediction()) from None
+                raise problem from error.__cause__
+            finally:
+                await rounds.end()
+            await run.finish()
+        if run.acceptance.n_missing and if_short == "raise":
+            raise NotEnoughRowsError(run.shortfall(), run.prediction())
+        return run.prediction()
 
-    async def aforward(
-        self,
-        task: TableTask,
-        n_rows: int,
-        seed: int = 0,
-        on_progress: Callable[[Progress], None] | None = None,
-        wanted: Wanted | None = None,
-        ledger: Ledger | None = None,
-        if_short: Literal["raise", "return"] = "raise",
-    ) -> dspy.Prediction:
-        """See `forward`."""
-        run = Run(self, task, n_rows, seed, on_progress, wanted, ledger)
-        with run.stopped_by_budget():
-            await arun_steps(self.lead(run), run.ledger.aperform)
-            await arun_rounds(run)
-            while run.resumed():
-                await arun_steps(self.between(run), run.ledger.aperform)
-                await arun_rounds(run)
-        return run.finished(if_short)
+    async def write(self, run: Run, rounds: Rounds) -> None:
+        """Write the rows of a run."""
+        raise NotImplementedError
 
     def preview(
         self, task: TableTask, n_rows: int, seed: int = 0, wanted: Wanted | None = None
     ) -> list[list[dict[str, str]]]:
         """The messages of the first draw, or of the first draw of each class; calls no LM."""
-        run = Run(self, task, n_rows, seed, wanted=wanted)
-        prompts = []
-        for slot in run.slots:
-            call = next(self.conversation(run, run.next_number(slot), slot, self.settings.rows_per_draw))
-            prompts.append(self.generator.messages(**call.inputs))
-        return prompts
+        run = self.new_run(task, n_rows, seed, wanted)
+        run_in_background(run.prepare_few_shots)
+        requests = [run.scheduler.request(slot, self.settings.rows_per_draw) for slot in run.slots]
+        return [
+            self.generator.messages(
+                task=task,
+                n_rows=request.n_rows,
+                rollout_id=run.rollout_id(request.number, 0, "draw"),
+                examples=run.few_shots(request),
+                **run.row_request(request),
+            )
+            for request in requests
+        ]
+
+    def new_run(
+        self,
+        task: TableTask,
+        n_rows: int,
+        seed: int,
+        wanted: Wanted | None = None,
+        store: RunStore | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Run:
+        """The state of a call, before its first draw."""
+        return Run(
+            self.settings,
+            self.sampler,
+            self.generator.wire(task),
+            task,
+            n_rows,
+            seed,
+            wanted,
+            pause_after=self.pause_after,
+            store=store,
+            on_progress=on_progress,
+        )
+
+    def _name(self, task: TableTask, n_rows: int, seed: int) -> str:
+        """Names a run by its program and its task."""
+        state = json.dumps([task.id, n_rows, seed, self.dump_state()], sort_keys=True, default=str)
+        return hashlib.sha256(state.encode()).hexdigest()[:16]
+
+    def _listen(self) -> None:
+        """Let the calls of models that predictors have of their own go through recorders, too."""
+        for predictor in self.predictors():
+            if predictor.lm is not None:
+                predictor.lm = listening_lm(predictor.lm)
 
     def plan(self, n_rounds: int, n_slots: int) -> tuple[int, int, int]:
         """Of so many rounds, for slots that may have a conversation each: single draws, conversations, summaries."""
         raise NotImplementedError
 
     @property
+    def n_turns(self) -> int:
+        """Turns of a conversation."""
+        return self.settings.n_iter
+
+    @property
     def criticises_last(self) -> bool:
-        """Whether anything reads the critique of the last turn of a conversation."""
+        """Whether the last turn of a conversation is criticised."""
         return True
 
-    pause_after = PATIENCE
-    """Draws in a row without an accepted row after which the rounds pause for `between`."""
+    @property
+    def calls_of_conversation(self) -> int:
+        """Calls of a conversation at most, where every draw brings a valid row."""
+        n_critiques = self.n_turns if self.criticises_last else self.n_turns - 1
+        return self.n_turns + n_critiques * (len(self.critic.predictors()) if self.critic else 0)
 
-    def lead(self, run: Run) -> Steps[None]:
-        """What is done once before the rounds."""
-        yield from ()
+    @property
+    def offers_conversations(self) -> bool:
+        """Whether rows of a conversation are rows of the table."""
+        return self.settings.conversation_rows == "kept"
 
-    def round(self, run: Run, number: int, slot: Slot, n_rows: int) -> Steps[Round]:
-        """One round."""
-        raise NotImplementedError
-
-    def between(self, run: Run) -> Steps[None]:
-        """What is done when rounds paused because too many of them failed, before they go on."""
-        yield from ()
-
-    def conversation(self, run: Run, number: int, slot: Slot, n_rows: int) -> Steps[tuple[Turn, ...]]:
-        """A round of the paper: fresh few-shots, then `n_iter` times generate and criticise.
+    async def conversation(
+        self, run: Run, request: DrawRequest, *, gives_up_after: int, starts_again_after: int | None = None
+    ) -> Conversation:
+        """A round of the paper: fresh few-shots, then `n_turns` times generate and criticise.
 
         Every turn is scored. Where the best one is kept, the conversation ends once a turn is no better than those
-        before it, and what came after the best one is not part of what is kept.
+        before it. Where failed draws are repeated (`max_failed_draws`), a draw without a valid row is made again with
+        the same history.
+
+        Args:
+            run: what the conversation is part of.
+            request: the rows to ask for.
+            gives_up_after: failed draws, in a row or not, that end the conversation.
+            starts_again_after: failed draws after which turns are counted from 0 again, with the history as it is.
         """
-        turns: tuple[Turn, ...] = ()
-        for iteration in range(self.settings.n_iter):
-            turn = yield from self.turn(run, number, iteration, slot, n_rows, turns)
-            turns = run.scored((*turns, turn))
-            if self.settings.keep == "best" and iteration > 0 and not run.gained(turns):
+        await run.prepare_few_shots()
+        few_shots = run.few_shots(request)
+        talk = Conversation()
+        n_done = 0
+        while n_done < self.n_turns:
+            turn = await self.turn(run, request, few_shots, talk, is_last=n_done + 1 == self.n_turns)
+            if not turn.rows and self.settings.max_failed_draws:
+                talk = talk._replace(failed=(*talk.failed, turn))
+                if len(talk.failed) == gives_up_after:
+                    return talk._replace(is_given_up=True)
+                if starts_again_after and len(talk.failed) % starts_again_after == 0:
+                    n_done = 0
+                continue
+            n_done += 1
+            talk = talk._replace(turns=run.scored((*talk.turns, turn)))
+            run.open_rounds[request.number] = request, self.as_round(run, talk)
+            if self.settings.keep == "best" and len(talk.turns) > 1 and not run.gained(talk.turns):
                 break
-        return turns
+        return talk
 
-    def kept(self, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
-        """The turns up to the one whose rows are kept: the best one, or the last as in the paper."""
-        return turns[: best_turn(turns) + 1] if self.settings.keep == "best" else turns
+    def as_round(self, run: Run, talk: Conversation) -> Round:
+        """What a conversation hands over: all its turns, and the rows of the turn that is kept."""
+        offered = run.kept(talk.turns)[-1:] if self.offers_conversations and not talk.is_given_up else ()
+        return Round((*talk.failed, *talk.turns), offered)
 
-    def turn(
-        self, run: Run, number: int, iteration: int, slot: Slot, n_rows: int, before: tuple[Turn, ...]
-    ) -> Steps[Turn]:
+    async def turn(
+        self, run: Run, request: DrawRequest, few_shots: Sequence[Row], talk: Conversation, *, is_last: bool = False
+    ) -> Turn:
         """One draw in a conversation, and its critique."""
-        request = run.wish(number, slot)
-        if before:
-            request["critique"] = before[-1].critique
-        else:
-            request["examples"] = run.few_shots(number, slot)
-        turn = yield from self.draw(run, number, iteration, slot, n_rows, request, before)
-        is_last = iteration + 1 == self.settings.n_iter
-        if self.critic is None or (is_last and not self.criticises_last):
+        before, iteration = talk.turns, len(talk.turns)
+        told: dict[str, Any] = {"critique": before[-1].critique} if before else {"examples": few_shots}
+        turn = await self.draw(run, request, iteration, before, len(talk.failed), **told)
+        is_failed = not turn.rows and self.settings.max_failed_draws > 0
+        if self.critic is None or is_failed or (is_last and not self.criticises_last):
             return turn
-        shown = Table(text=self.generator.wire(run.task).encode(turn.rows[:MAX_ROWS_SHOWN]))
-        earlier = before[-1].critique if before else ""
-        written = Written(shown, turn.rows, turn.rejects, run.wanted.narrowed(slot), earlier)
-        rollout_id = run.rollout_id(number, iteration, "critique")
-        inputs = {"task": run.task, "written": written, "rollout_id": rollout_id}
-        said = yield Call(self.critic, inputs, f"{number}/{iteration}/critique")
-        return replace(turn, critique=said.critique, discrepancies=tuple(said.get("discrepancies") or ()))
+        slot, earlier = run.wanted.narrowed(request.slot), before[-1].critique if before else ""
+        in_round = self.settings.critic_history == "round"
+        messages = [each.critic_message for each in before if each.critic_message] if in_round else None
+        written = Written(self._shown(run, turn), turn.rows, turn.rejects, slot, earlier, messages)
+        with at_place(f"{request.number}/{iteration}/critique"):
+            said = await self.critic.acall(
+                task=run.task, written=written, rollout_id=run.rollout_id(request.number, iteration, "critique")
+            )
+        found = tuple(said.get("discrepancies") or ())
+        return replace(turn, critique=said.critique, discrepancies=found, critic_message=said.get("message"))
 
-    def draw(
+    async def draw(
         self,
         run: Run,
-        number: int,
+        request: DrawRequest,
         iteration: int,
-        slot: Slot,
-        n_rows: int,
-        request: dict[str, Any],
         before: Sequence[Turn] = (),
-    ) -> Steps[Turn]:
-        """One draw."""
-        history = [turn.message for turn in before]
-        rollout_id = run.rollout_id(number, iteration, "draw")
-        inputs = {"task": run.task, "n_rows": n_rows, "history": history, "rollout_id": rollout_id, **request}
-        drawn = yield Call(self.generator, inputs, f"{number}/{iteration}/draw")
-        fields = self.generator.fields(run.task, n_rows, **request)
-        rows, misfits = run.row_filter.fitting(drawn.decoded.rows)
-        rejects = (*drawn.decoded.rejects, *misfits)
-        return Turn(number, iteration, slot, fields, drawn.answer, tuple(rows), rejects)
+        n_failed: int = 0,
+        **told: Any,
+    ) -> Turn:
+        """One draw, with what is told of the rows besides which ones are wanted."""
+        retry: list[int | str] = ["retry", n_failed] if n_failed else []
+        place = [request.number, iteration, *retry, "draw"]
+        with at_place("/".join(map(str, place))):
+            drawn = await self.generator.acall(
+                task=run.task,
+                n_rows=request.n_rows,
+                history=[self.message(run, turn) for turn in before],
+                rollout_id=run.rollout_id(*place),
+                **{**run.row_request(request), **told},
+            )
+        rows, rejects = run.acceptance.read(drawn.answer.text)
+        return Turn(request.number, iteration, request.slot, drawn.request, drawn.answer, rows, rejects)
+
+    def message(self, run: Run, turn: Turn) -> dict[str, Any]:
+        """A turn as a message of the generator's history."""
+        answer = turn.answer if self.settings.generator_history == "answers" else self._shown(run, turn)
+        return {**turn.request, "rows": answer}
+
+    def _shown(self, run: Run, turn: Turn) -> Table:
+        """Some of the valid rows of a turn, written anew: the first ones, or a sample as in the paper."""
+        rows: Sequence[Row] = turn.rows[:MAX_ROWS_SHOWN]
+        if self.settings.generator_history == "valid-rows" and len(turn.rows) > MAX_ROWS_SHOWN:
+            rng = np.random.default_rng([run.seed, turn.round, turn.iteration])
+            rows = [turn.rows[place] for place in rng.permutation(len(turn.rows))[:MAX_ROWS_SHOWN]]
+        return Table(text=self.generator.wire(run.task).encode(rows))
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
         """Prompts, demos and settings; no language model, so that neither key nor address is saved."""
@@ -210,43 +298,59 @@ class TagalLoop(dspy.Module):  # type: ignore[misc]
         return {**state, "settings": self.settings.model_dump(), **lineage}
 
     def load_state(self, state: dict[str, Any], **options: Any) -> None:
-        """Take over what `dump_state` wrote; raises `ProgramError` where it is of another kind of program."""
-        if "settings" not in state:
-            raise ProgramError("the file holds no program of tagal_dspy: it has no settings")
-        _check_versions(state)
-        settings = validated(RunSettings, state["settings"])
+        """Take over what `dump_state` wrote; parts and models that this program was given stay.
+
+        Raises:
+            ProgramError: it is of another kind of program, of a newer version, or damaged.
+        """
+        if not isinstance(state, dict) or "settings" not in state:
+            raise ProgramError(NO_SETTINGS)
+        settings = saved_settings(state["settings"])
         trial = self.deepcopy()
-        trial.apply(settings)
-        expected, found = (
-            {name for name, _ in trial.named_parameters()},
-            set(state) - {"settings", "metadata", "lineage"},
-        )
-        if expected != found:
-            raise ProgramError(f"the file holds the predictors {sorted(found)}; expected {sorted(expected)}")
-        for name, predictor in trial.named_parameters():
-            n_saved, n_fields = _n_fields(state[name]), len(predictor.signature.fields)
+        try:
+            _check_versions(state)
+            trial._load(settings, state, options)
+        except ProgramError:
+            raise
+        except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
+            raise ProgramError(f"the program is damaged: {type(error).__name__}: {error}") from error
+        self._load(settings, state, options)
+
+    def _load(self, settings: RunSettings, state: dict[str, Any], options: dict[str, Any]) -> None:
+        self.apply(settings)
+        lms = {name: predictor.lm for name, predictor in self.named_parameters()}
+        saved = set(state) - {"settings", "metadata", "lineage"}
+        if set(lms) != saved:
+            raise ProgramError(f"the file holds the predictors {sorted(saved)}; expected {sorted(lms)}")
+        for name, predictor in self.named_parameters():
+            n_saved, n_fields = len(state[name]["signature"]["fields"]), len(predictor.signature.fields)
             if n_saved != n_fields:
                 raise ProgramError(f"{name} was saved with {n_saved} fields; expected {n_fields}")
-        self.apply(settings)
-        self.lineage = state.get("lineage")
         # A program names no model: one in a file would get the real rows instead of the user's.
-        lms = {name: predictor.lm for name, predictor in self.named_parameters()}
-        super().load_state({name: {**state[name], "lm": None} for name in expected}, **options)
+        super().load_state({name: {**state[name], "lm": None} for name in lms}, **options)
         for name, predictor in self.named_parameters():
-            predictor.lm = lms.get(name)
+            predictor.lm = lms[name]
+        self.lineage = state.get("lineage")
 
     def apply(self, settings: RunSettings) -> None:
-        """Take over settings, and with them the parts that they describe."""
+        """Take over settings, and with them the parts that they describe; parts of the user's own stay."""
         self.settings = settings
-        described = _make_generator(settings)
-        for name in ("codec", "column_order", "temperature", "branch_rows", "context_window", "info"):
-            setattr(self.generator, name, getattr(described, name))
-        self.sampler = SAMPLERS[settings.few_shots]()
-        described_critic = _make_critic(settings)
-        if self.critic is None or type(described_critic) is not type(self.critic):
-            self.critic = described_critic
-        elif described_critic is not None:
-            self.critic.temperature = described_critic.temperature
+        if not self._own["generator"]:
+            described = _make_generator(settings)
+            for name in ("codec", "column_order", "temperature", "branch_rows", "context_window", "info"):
+                setattr(self.generator, name, getattr(described, name))
+        if not self._own["sampler"]:
+            self.sampler = SAMPLERS[settings.few_shots]()
+        if not self._own["critic"]:
+            critic = _make_critic(settings)
+            if type(critic) is not type(self.critic):
+                self.critic = critic
+            elif critic is not None and self.critic is not None:
+                self.critic.temperature, self.critic.max_tokens = critic.temperature, critic.max_tokens
+
+
+def _listening(lm: Any) -> Any:
+    return None if lm is None else listening_lm(lm)
 
 
 def _check_versions(state: dict[str, Any]) -> None:
@@ -262,14 +366,6 @@ def _minor(number: str) -> list[int]:
     return [int(part) for part in re.findall(r"\d+", number)[:2]]
 
 
-def _n_fields(saved: Any) -> int:
-    """How many fields the signature of a saved predictor has."""
-    try:
-        return len(saved["signature"]["fields"])
-    except (KeyError, TypeError):
-        return 0
-
-
 def _without_lm(predictor: dspy.Predict) -> dspy.Predict:
     stripped = copy.copy(predictor)
     stripped.lm = None
@@ -277,7 +373,8 @@ def _without_lm(predictor: dspy.Predict) -> dspy.Predict:
 
 
 def _make_generator(settings: RunSettings) -> RowGenerator:
-    branch_rows = math.ceil(settings.rows_per_draw / settings.branches) if settings.branches > 1 else None
+    n_rows = settings.rows_per_draw
+    branch_rows = math.ceil(n_rows / settings.branches) if n_rows and settings.branches > 1 else None
     return RowGenerator(
         settings.codec,
         settings.column_order,
@@ -291,5 +388,5 @@ def _make_generator(settings: RunSettings) -> RowGenerator:
 def _make_critic(settings: RunSettings) -> Critic | None:
     critic = CRITICS[settings.critic]()
     if critic is not None:
-        critic.temperature = settings.critic_temperature
+        critic.temperature, critic.max_tokens = settings.critic_temperature, settings.critic_max_tokens
     return critic

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
 from tagal_dspy.card import make_card
-from tagal_dspy.conditions import Slot
 from tagal_dspy.modules.context import Window
-from tagal_dspy.modules.ledger import Call, Role, draw_config
 from tagal_dspy.modules.loop import TagalLoop
-from tagal_dspy.modules.rounds import Steps
+from tagal_dspy.modules.role import Role, draw_config, lm_of
+from tagal_dspy.modules.rounds import Rounds
 from tagal_dspy.modules.run import Run
-from tagal_dspy.modules.turns import Round, Turn
+from tagal_dspy.modules.scheduler import PATIENCE
+from tagal_dspy.modules.turns import DrawRequest, Round, Turn
+from tagal_dspy.recording import at_place
 from tagal_dspy.settings import RunSettings
-from tagal_dspy.signatures import SummarizeTurns, adapter_for, conversation_text, with_few_shots_below
+from tagal_dspy.signatures import (
+    SummarizeTurns,
+    adapter_for,
+    conversation_text,
+    message_text,
+    with_few_shots_below,
+    with_few_shots_in_slot,
+)
 from tagal_dspy.task import TableTask
 
 ROOM_FOR_PROMPT = 1500
@@ -27,8 +35,8 @@ ROOM_FOR_PROMPT = 1500
 class TurnSummarizer(Role):
     """Ask the summary LM for one prompt that stands for a conversation.
 
-    Called with a task and turns, returns a `dspy.Prediction` with `refined_prompt`. The oldest turns are left out where
-    the conversation does not fit the LM.
+    Called with a task and the turns, each a pair of rows and critique, or with the whole conversation as one text,
+    returns a `dspy.Prediction` with `refined_prompt`. The oldest turns are left out where they do not fit the LM.
 
     Args:
         context_window: see `RowGenerator`.
@@ -41,33 +49,29 @@ class TurnSummarizer(Role):
         self.temperature = temperature
         self.predict = dspy.Predict(SummarizeTurns)
 
-    def forward(self, task: TableTask, turns: tuple[Turn, ...], rollout_id: int = 0) -> dspy.Prediction:
+    async def aforward(
+        self, task: TableTask, turns: Sequence[tuple[str, str]] | str, rollout_id: int = 0
+    ) -> dspy.Prediction:
         """Condense `turns`; `rollout_id` names the call."""
-        lm = self.predict.lm or dspy.settings.lm
+        lm, card = lm_of(self.predict), make_card(task.schema)
+        text = turns if isinstance(turns, str) else self._fitted(lm, card, turns)
+        config = draw_config(rollout_id, self.temperature)
         try:
             with dspy.context(adapter=adapter_for(lm)):
-                return _refined(self.predict(**self._inputs(lm, task, turns, rollout_id)).refined_prompt)
+                answer = (await self.predict.acall(card=card, conversation=text, config=config)).refined_prompt
         except AdapterParseError as error:
-            return _refined(error.lm_response)
+            answer = error.lm_response
+        return dspy.Prediction(refined_prompt=(answer or "").strip())
 
-    async def aforward(self, task: TableTask, turns: tuple[Turn, ...], rollout_id: int = 0) -> dspy.Prediction:
-        """See `forward`."""
-        lm = self.predict.lm or dspy.settings.lm
-        try:
-            with dspy.context(adapter=adapter_for(lm)):
-                return _refined((await self.predict.acall(**self._inputs(lm, task, turns, rollout_id))).refined_prompt)
-        except AdapterParseError as error:
-            return _refined(error.lm_response)
-
-    def _inputs(self, lm: Any, task: TableTask, turns: tuple[Turn, ...], rollout_id: int) -> dict[str, Any]:
-        card, window = make_card(task.schema), Window.of(lm, self.context_window)
-        texts = conversation_text((turn.answer.text, turn.critique) for turn in turns)
-        while window is not None and len(turns) > 1 and not window.surely_holds(card, texts):
-            if window.count(card) + window.count(texts) + ROOM_FOR_PROMPT <= window.room:
+    def _fitted(self, lm: dspy.LM, card: str, turns: Sequence[tuple[str, str]]) -> str:
+        """The latest turns that fit the LM."""
+        window, text = Window.of(lm, self.context_window), conversation_text(turns)
+        while window is not None and len(turns) > 1 and not window.surely_holds(card, text):
+            if window.count(card) + window.count(text) + ROOM_FOR_PROMPT <= window.room:
                 break
             turns = turns[1:]
-            texts = conversation_text((turn.answer.text, turn.critique) for turn in turns)
-        return {"card": card, "conversation": texts, "config": draw_config(rollout_id, self.temperature)}
+            text = conversation_text(turns)
+        return text
 
 
 class PromptRefine(TagalLoop):
@@ -82,6 +86,51 @@ class PromptRefine(TagalLoop):
         super().__init__(*args, **parts)
         self.summarizer = TurnSummarizer(self.settings.context_window, self.settings.summary_temperature)
 
+    async def write(self, run: Run, rounds: Rounds) -> None:
+        """Have the conversation, summarise it, and draw from the refined prompt until there are enough rows."""
+        request = run.scheduler.request(run.slots[0], self.settings.rows_per_draw)
+        talk = await rounds.first(
+            lambda: self.conversation(
+                run, request, gives_up_after=PATIENCE, starts_again_after=self.settings.max_failed_draws
+            ),
+            self.calls_of_conversation + 1,
+        )
+        await run.commit(request, self.as_round(run, talk), is_left_out=not self.offers_conversations)
+        if talk.is_given_up:
+            return
+        turns = self._read(run, request, run.kept(talk.turns))
+        n_summaries = 0
+        while n_summaries == 0 or run.scheduler.resume():
+            refined_prompt = await rounds.wait_for(self._summary(run, turns, n_summaries))
+            n_summaries += 1
+
+            async def write_round(request: DrawRequest, refined_prompt: str = refined_prompt) -> Round:
+                turn = await self.draw(run, request, 0, **self._told(run, request, refined_prompt))
+                return Round((turn,), (turn,))
+
+            await rounds.make(write_round, 1)
+
+    async def _summary(self, run: Run, turns: Sequence[tuple[str, str]] | str, number: int) -> str:
+        with at_place(f"summary/{number}"):
+            said = await self.summarizer.acall(task=run.task, turns=turns, rollout_id=run.rollout_id("summary", number))
+        return str(said.refined_prompt)
+
+    def _read(self, run: Run, request: DrawRequest, turns: tuple[Turn, ...]) -> Sequence[tuple[str, str]] | str:
+        """What the summary LM reads: rows and critiques of the turns, or all messages and the last critique."""
+        if self.settings.summary_reads == "turns" or not turns:
+            return [(turn.answer.text, turn.critique) for turn in turns]
+        told = {"history": [self.message(run, turn) for turn in turns], "critique": turns[-1].critique}
+        messages = self.generator.messages(run.task, request.n_rows, **told)
+        return message_text((each["role"], each["content"]) for each in messages)
+
+    def _told(self, run: Run, request: DrawRequest, refined_prompt: str) -> dict[str, Any]:
+        """What a draw is told besides which rows are wanted: the refined prompt, and few-shots in it or beside it."""
+        few_shots = run.few_shots(request)
+        if self.settings.refined_prompt == "alone":
+            rows = self.generator.wire(run.task).encode(few_shots)
+            return {"prompt": with_few_shots_in_slot(refined_prompt, rows)}
+        return {"examples": few_shots, "refined_prompt": with_few_shots_below(refined_prompt)}
+
     def apply(self, settings: RunSettings) -> None:
         """See `TagalLoop.apply`."""
         super().apply(settings)
@@ -90,35 +139,4 @@ class PromptRefine(TagalLoop):
 
     def plan(self, n_rounds: int, n_slots: int) -> tuple[int, int, int]:
         """See `TagalLoop.plan`."""
-        return max(0, n_rounds - 1), 1, 1
-
-    def lead(self, run: Run) -> Steps[None]:
-        """The conversation, as far as it is kept, and its summary; the rows of the turn that is kept are offered."""
-        turns = yield from self.conversation(
-            run, run.next_number(run.slots[0]), run.slots[0], self.settings.rows_per_draw
-        )
-        run.memory = {"turns": self.kept(turns), "n_summaries": 0}
-        run.commit(Round(turns, run.memory["turns"][-1:], Counter()))
-        yield from self.between(run)
-
-    def between(self, run: Run) -> Steps[None]:
-        """A new summary of the same conversation."""
-        memory = run.memory
-        rollout_id = run.rollout_id("summary", memory["n_summaries"])
-        inputs = {"task": run.task, "turns": memory["turns"], "rollout_id": rollout_id}
-        said = yield Call(self.summarizer, inputs, f"summary/{memory['n_summaries']}")
-        run.memory = {**memory, "n_summaries": memory["n_summaries"] + 1, "refined_prompt": said.refined_prompt}
-
-    def round(self, run: Run, number: int, slot: Slot, n_rows: int) -> Steps[Round]:
-        """One draw from the refined prompt."""
-        request = {
-            **run.wish(number, slot),
-            "examples": run.few_shots(number, slot),
-            "refined_prompt": with_few_shots_below(run.memory["refined_prompt"]),
-        }
-        turn = yield from self.draw(run, number, 0, slot, n_rows, request)
-        return Round((turn,), (turn,), Counter({slot: n_rows}))
-
-
-def _refined(answer: str | None) -> dspy.Prediction:
-    return dspy.Prediction(refined_prompt=(answer or "").strip())
+        return max(0, n_rounds - self.offers_conversations), 1, 1

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-from tagal_dspy.conditions import ANY, Slot
+from tagal_dspy.conditions import Slot
 from tagal_dspy.modules.loop import TagalLoop
-from tagal_dspy.modules.rounds import Steps
+from tagal_dspy.modules.rounds import Rounds
 from tagal_dspy.modules.run import Run
-from tagal_dspy.modules.turns import Round
+from tagal_dspy.modules.scheduler import PATIENCE
+from tagal_dspy.modules.turns import Conversation, DrawRequest, Round, Turn
 
 
 class ReducedLoop(TagalLoop):
@@ -17,21 +16,38 @@ class ReducedLoop(TagalLoop):
     Where rows are drawn by class, every class has a conversation of its own.
     """
 
+    async def write(self, run: Run, rounds: Rounds) -> None:
+        """Have the conversations, then draw from them until there are enough rows."""
+        histories: dict[Slot, tuple[DrawRequest, tuple[Turn, ...]]] = {}
+        for slot in run.slots:
+            request = run.scheduler.request(slot, self.settings.rows_per_draw)
+            talk = await self._conversation(run, rounds, request)
+            if talk.is_given_up:
+                return
+            histories[slot] = request, run.kept(talk.turns)
+            await run.commit(request, self.as_round(run, talk), is_left_out=not self.offers_conversations)
+
+        async def write_round(request: DrawRequest) -> Round:
+            first, before = histories.get(request.slot) or list(histories.values())[request.number % len(histories)]
+            if before:
+                turn = await self.draw(run, request, 0, before, critique=before[-1].critique)
+            else:
+                turn = await self.draw(run, request, 0, examples=run.few_shots(first))
+            return Round((turn,), (turn,))
+
+        await rounds.make(write_round, 1)
+
+    async def _conversation(self, run: Run, rounds: Rounds, request: DrawRequest) -> Conversation:
+        return await rounds.first(
+            lambda: self.conversation(run, request, gives_up_after=PATIENCE), self.calls_of_conversation
+        )
+
+    @property
+    def n_turns(self) -> int:
+        """One less where the rows of the conversation are left out: the draws that follow are the paper's last turn."""
+        return self.settings.n_iter - (not self.offers_conversations)
+
     def plan(self, n_rounds: int, n_slots: int) -> tuple[int, int, int]:
         """See `TagalLoop.plan`."""
-        return max(0, n_rounds - n_slots), n_slots, 0
-
-    def lead(self, run: Run) -> Steps[None]:
-        """The conversations; the rows of the turns that are kept are offered."""
-        run.memory = {}
-        for slot in run.slots:
-            turns = yield from self.conversation(run, run.next_number(slot), slot, self.settings.rows_per_draw)
-            run.memory[slot] = self.kept(turns)
-            run.commit(Round(turns, run.memory[slot][-1:], Counter()))
-
-    def round(self, run: Run, number: int, slot: Slot, n_rows: int) -> Steps[Round]:
-        """One more draw."""
-        before = run.memory.get(slot) or run.memory[ANY]
-        request = {**run.wish(number, slot), "critique": before[-1].critique}
-        turn = yield from self.draw(run, number, 0, slot, n_rows, request, before)
-        return Round((turn,), (turn,), Counter({slot: n_rows}))
+        n_written = n_slots if self.offers_conversations else 0
+        return max(0, n_rounds - n_written), n_slots, 0

@@ -1,119 +1,116 @@
-"""How rounds are driven: the same steps for threads and asyncio, many at once, committed in order.
+"""How the rounds of a run are made: many at once, committed strictly in the order in which they were planned.
 
-A round is written once, as a generator that yields the LM calls it needs (`Call`) and is sent their results.
-`run_rounds` and `arun_rounds` keep several rounds going and commit them strictly in order. When a round starts is
-decided by what was committed before, never by which answer came first: the outcome is the same at any concurrency.
-What is under way when no further round is wanted asks nothing more, and is not committed.
+When a round is planned is decided by what was committed before, never by which answer came first: the outcome is the
+same at any concurrency. A budget only decides how many of the planned rounds are begun.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, TypeVar
 
-import dspy
-
-from tagal_dspy.modules.ledger import Call, Ledger
+from tagal_dspy.background import GRACE_SECONDS
+from tagal_dspy.errors import BudgetError
+from tagal_dspy.modules.run import Run
+from tagal_dspy.modules.turns import DrawRequest, Round
+from tagal_dspy.recording import Promise, keeping, promised
 
 Result = TypeVar("Result")
+Write = Callable[[DrawRequest], Coroutine[Any, Any, Round]]
 
 
-Steps = Generator[Call, dspy.Prediction, Result]
+class Rounds:
+    """Makes the rounds of one run.
+
+    Args:
+        run: what the rounds are planned by and committed to.
+        name: of the run, the same each time that it is made.
+    """
+
+    def __init__(self, run: Run, name: str) -> None:
+        self._run, self._name = run, name
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def make(self, write: Write, n_calls: int) -> None:
+        """Plan, write and commit rounds until no further one is wanted.
+
+        Args:
+            write: writes the rows of a round.
+            n_calls: calls of a round at most; a round is begun where the budget pays for so many.
+
+        Raises:
+            BudgetError: the budget does not pay for a further round.
+        """
+        scheduler = self._run.scheduler
+        planned: deque[DrawRequest] = deque()
+        under_way: deque[tuple[DrawRequest, asyncio.Task[Round]]] = deque()
+        problem: BudgetError | None = None
+        while not scheduler.is_complete:
+            while len(planned) + len(under_way) < self._run.settings.rounds_ahead and (request := scheduler.next()):
+                planned.append(request)
+            problem = problem or await self._begin(planned, under_way, write, n_calls)
+            if not under_way:
+                if problem is not None:
+                    raise problem
+                return
+            request, task = under_way.popleft()
+            await self._run.commit(request, await asyncio.shield(task))
+
+    async def first(self, work: Callable[[], Coroutine[Any, Any, Result]], n_calls: int) -> Result:
+        """The result of what comes before the rounds and takes so many calls at most."""
+        promise = Promise(f"{self._name}/first/{self._run.scheduler.n_draws}", n_calls)
+        await promised(promise, wait=True)
+        return await self.wait_for(_kept(promise, work))
+
+    async def wait_for(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """The result of some work, which is not given up where the run is stopped meanwhile."""
+        return await asyncio.shield(self._started(work))
+
+    async def end(self) -> None:
+        """Ask nothing more, wait for the calls under way, and take over what finished turns brought."""
+        self._run.recorder.close()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=GRACE_SECONDS)
+            for task in late:
+                task.cancel()
+        if not self._run.scheduler.is_complete:
+            for _, (request, brought) in sorted(self._run.open_rounds.items()):
+                await self._run.commit(request, brought)
+
+    async def _begin(
+        self,
+        planned: deque[DrawRequest],
+        under_way: deque[tuple[DrawRequest, asyncio.Task[Round]]],
+        write: Write,
+        n_calls: int,
+    ) -> BudgetError | None:
+        """Begin as many of the planned rounds as the budget can end; returns why it cannot end the next one."""
+        while planned:
+            promise = Promise(f"{self._name}/{planned[0].number}", n_calls)
+            try:
+                if not await promised(promise, wait=not under_way):
+                    return None
+            except BudgetError as error:
+                return error
+            request = planned.popleft()
+            under_way.append((request, self._started(_kept(promise, partial(write, request)))))
+        return None
+
+    def _started(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: a round that nobody waits for any more may fail
 
 
-class Rounds(Protocol):
-    """What is run round by round."""
-
-    ahead: int
-    """How many rounds may be under way at once; part of what determines the outcome."""
-
-    ledger: Ledger
-    """Makes the calls."""
-
-    def start(self) -> Steps[Any] | None:
-        """The steps of the next round; None while no further one is wanted."""
-        ...
-
-    def commit(self, result: Any) -> None:
-        """Take over the result of the oldest round under way."""
-        ...
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing that is under way is of use any more."""
-        ...
-
-
-def run_steps(steps: Steps[Result], perform: Callable[[Call], dspy.Prediction]) -> Result:
-    """Run one round, waiting for each call."""
-    try:
-        call = next(steps)
-        while True:
-            call = steps.send(perform(call))
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-
-
-async def arun_steps(steps: Steps[Result], perform: Callable[[Call], Awaitable[dspy.Prediction]]) -> Result:
-    """Run one round, awaiting each call."""
-    try:
-        call = next(steps)
-        while True:
-            call = steps.send(await perform(call))
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-
-
-def run_rounds(rounds: Rounds) -> None:
-    """Run rounds on threads until no further one is wanted; calls that are paid for are waited for, and recorded."""
-    under_way: deque[Any] = deque()
-    threads = ThreadPoolExecutor(max_workers=rounds.ahead, thread_name_prefix="tagal-round")
-    is_over = False
-
-    def perform(call: Call) -> dspy.Prediction:
-        if is_over or rounds.is_complete:
-            raise CancelledError
-        return rounds.ledger.perform(call)
-
-    def launch(steps: Steps[Any]) -> Any:
-        return threads.submit(contextvars.copy_context().run, run_steps, steps, perform)
-
-    try:
-        while not rounds.is_complete and _start(rounds, under_way, launch):
-            rounds.commit(under_way.popleft().result())
-    finally:
-        is_over = True
-        threads.shutdown(wait=rounds.is_complete, cancel_futures=True)
-
-
-async def arun_rounds(rounds: Rounds) -> None:
-    """Run rounds as tasks until no further one is wanted; calls that are paid for are awaited, and recorded."""
-    under_way: deque[asyncio.Task[Any]] = deque()
-    is_over = False
-
-    async def perform(call: Call) -> dspy.Prediction:
-        if is_over or rounds.is_complete:
-            raise CancelledError
-        return await rounds.ledger.aperform(call)
-
-    try:
-        while not rounds.is_complete and _start(
-            rounds, under_way, lambda steps: asyncio.create_task(arun_steps(steps, perform))
-        ):
-            rounds.commit(await under_way.popleft())
-    finally:
-        is_over = True
-        for task in under_way if not rounds.is_complete else ():
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
-
-
-def _start(rounds: Rounds, under_way: deque[Any], launch: Any) -> bool:
-    """Start as many rounds as may be under way; whether any is."""
-    while len(under_way) < rounds.ahead and (steps := rounds.start()) is not None:
-        under_way.append(launch(steps))
-    return bool(under_way)
+async def _kept(promise: Promise, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    with keeping(promise):
+        return await work()

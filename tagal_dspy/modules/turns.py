@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tagal_dspy.conditions import Slot
+from tagal_dspy.recording import Usage
 from tagal_dspy.schema import Reject, RejectReason, Row
 from tagal_dspy.signatures import Discrepancy, Table
 
@@ -20,12 +20,13 @@ class Turn:
         round: number of the round, from 0.
         iteration: number of the turn within its conversation, from 0.
         slot: what its rows were to be.
-        request: the fields of `GenerateRows` that asked for it, without the history.
+        request: the fields that were sent to ask for it, without the history.
         answer: what the LM wrote.
         rows: what of it fits the schema, in canonical text.
         rejects: what does not, with reasons.
         critique: what the critic said; empty without one.
         discrepancies: what the critic measured; empty where it measures nothing.
+        critic_message: what the critic was asked and answered, for a conversation of its own; None without one.
         score: of the rows, at as many rows as the other turns of the conversation have; None outside of one.
     """
 
@@ -38,6 +39,7 @@ class Turn:
     rejects: tuple[Reject, ...] = field(repr=False)
     critique: str = ""
     discrepancies: tuple[Discrepancy, ...] = field(default=(), repr=False)
+    critic_message: dict[str, Any] | None = field(default=None, repr=False)
     score: float | None = None
 
     @property
@@ -46,12 +48,42 @@ class Turn:
         return {**self.request, "rows": self.answer}
 
 
+class DrawRequest(NamedTuple):
+    """What a round is asked for.
+
+    Attributes:
+        number: of the round, from 0.
+        slot: what its rows are to be.
+        n_rows: how many; as many as the model writes where None.
+        n_seen: rows of the slot that were accepted when the round was planned: what is committed meanwhile it does not
+            see, or which answer came first would decide what it asks for.
+    """
+
+    number: int
+    slot: Slot
+    n_rows: int | None
+    n_seen: int
+
+
+class Conversation(NamedTuple):
+    """The turns of a round, as they are made.
+
+    Attributes:
+        turns: those that later turns build on.
+        failed: draws without a valid row that were made again.
+        is_given_up: whether too many draws failed.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    failed: tuple[Turn, ...] = ()
+    is_given_up: bool = False
+
+
 class Round(NamedTuple):
-    """What a round hands over: its turns, the turns whose rows are offered, and the rows asked for by slot."""
+    """What a round hands over: its turns, and those whose rows are offered."""
 
     turns: tuple[Turn, ...]
     offered: tuple[Turn, ...]
-    asked: Counter[Slot]
 
 
 class Progress(NamedTuple):
@@ -61,7 +93,7 @@ class Progress(NamedTuple):
     n_wanted: int
     n_draws: int
     rejects: dict[RejectReason, int]
-    usage: dict[str, dict[str, int]]
+    usage: Usage
 
 
 def best_turn(turns: Sequence[Turn]) -> int:

@@ -17,14 +17,13 @@ import dspy
 from dspy.utils.exceptions import LMError
 
 from tagal_dspy.engines import count_tokens, pricing
-from tagal_dspy.errors import BudgetError, EngineError, SettingsError
+from tagal_dspy.errors import BudgetError, EngineError, SettingsError, cause_of
 from tagal_dspy.metrics import Comparison, compare
-from tagal_dspy.modules import Ledger, Price, TagalLoop, Usage, estimated
+from tagal_dspy.modules import TagalLoop, estimated
 from tagal_dspy.optimizers.drivers import Driver, Job, Metric, driver_of
 from tagal_dspy.optimizers.lineage import Candidate, Lineage
-from tagal_dspy.optimizers.metering import Meter, metered
 from tagal_dspy.optimizers.tasks import Tasks, task_key
-from tagal_dspy.runs import RunStore
+from tagal_dspy.recording import Price, Recorder, RunStore, Usage, listening_lm
 from tagal_dspy.settings import Budget
 
 logger = logging.getLogger(__name__)
@@ -49,8 +48,7 @@ class Compiled:
         scores: of the optimized program on them; empty where there is none.
         lineage: every candidate.
         pareto: the candidates that no other one beats in all objectives, on the validation tasks.
-        usage: calls and tokens by LM, generation, reflection and proof together; recorded calls included.
-        cost: of all of them; None where a price is not known.
+        usage: calls, tokens and cost of generation, reflection and proof together; recorded calls included.
     """
 
     program: TagalLoop
@@ -61,8 +59,7 @@ class Compiled:
     scores: tuple[float, ...]
     lineage: Lineage
     pareto: tuple[Candidate, ...]
-    usage: dict[str, dict[str, int]]
-    cost: float | None
+    usage: Usage
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def compile_program(
     seed: int = 0,
     n_threads: int = 4,
     demos: bool = False,
-    on_spend: Callable[[Usage, float | None], None] | None = None,
+    on_usage: Callable[[Usage], None] | None = None,
 ) -> Compiled:
     """Optimize the prompts of a program.
 
@@ -113,7 +110,7 @@ def compile_program(
             `dspy.Prediction` with `score`, `feedback` and `objective_scores`.
         optimizer: `gepa`, `mipro`, `copro`, `simba`, `bootstrap`, `bootstrap-rs`, or an optimizer object of DSPy, whose
             metric is replaced by this one.
-        budget: of all calls together; those under way when it is used up still end.
+        budget: of all calls together; see `Budget`.
         reflection_lm: writes the new prompts; the LM of `dspy.settings` where None.
         price: what a call costs; list prices where None.
         store: records every call. A compilation that was killed is gone on with by making it again: what is recorded
@@ -121,7 +118,7 @@ def compile_program(
         seed: of the optimizer.
         n_threads: tables written at once.
         demos: allow optimizers that make demos; demos hold real rows.
-        on_spend: called after each call, on any thread, with what all calls so far took and cost.
+        on_usage: called after each call, on any thread, with what all calls so far took.
 
     Raises:
         SettingsError: tasks overlap, the optimizer is unknown, the metric takes other arguments, the budget is too
@@ -134,9 +131,9 @@ def compile_program(
     name = optimizer if isinstance(optimizer, str) else type(optimizer).__name__
     if store is not None:
         store.begin(fingerprint(program, tasks, name, seed))
-    meter, lineage = Meter(Ledger(store, budget, price), on_spend), Lineage(program)
-    with _metered(program, reflection_lm, meter, lineage) as (student, lm):
-        compilation = _Compilation(student, tasks, lineage.watched(metric), meter, lineage, n_threads)
+    recorder, lineage = Recorder(store, budget, price, on_usage, remembers=True), Lineage(program)
+    with _recorded(program, reflection_lm, recorder, lineage) as (student, lm):
+        compilation = _Compilation(student, tasks, lineage.watched(metric), recorder, lineage, n_threads)
         found = compilation.run(driver_of(optimizer), lm, seed)
     return compilation.judged(program, found, {"optimizer": name, "seed": seed, "metric": _described(metric)})
 
@@ -193,38 +190,44 @@ def _check(
 
 
 @contextmanager
-def _metered(
-    program: dspy.Module, reflection_lm: dspy.LM | None, meter: Meter, lineage: Lineage
+def _recorded(
+    program: dspy.Module, reflection_lm: dspy.LM | None, recorder: Recorder, lineage: Lineage
 ) -> Iterator[tuple[dspy.Module, dspy.LM]]:
-    """A copy of the program, and the LM for reflection, whose calls are metered."""
+    """A copy of the program, and the LM for reflection, whose calls are recorded.
+
+    DSPy's cache is left out: what it answers would not be counted, and another program would come out.
+    """
     student = program.deepcopy()
     for predictor in student.predictors():
         if predictor.lm is not None:
-            predictor.lm = metered(predictor.lm, meter)
+            predictor.lm = _uncached(predictor.lm)
     lm = dspy.settings.lm
-    callbacks = [*dspy.settings.callbacks, meter, lineage]
-    with dspy.context(lm=metered(lm, meter) if lm is not None else None, callbacks=callbacks):
-        yield student, metered(reflection_lm, meter) if reflection_lm is not None else dspy.settings.lm
+    callbacks = [*dspy.settings.callbacks, lineage]
+    with recorder.active(), dspy.context(lm=_uncached(lm) if lm is not None else None, callbacks=callbacks):
+        yield student, _uncached(reflection_lm) if reflection_lm is not None else dspy.settings.lm
+
+
+def _uncached(lm: dspy.LM) -> dspy.LM:
+    return listening_lm(lm.copy(cache=False))
 
 
 class _Compilation:
     """One run of an optimizer and its proof."""
 
     def __init__(
-        self, student: Any, tasks: Tasks, metric: Metric, meter: Meter, lineage: Lineage, n_threads: int
+        self, student: Any, tasks: Tasks, metric: Metric, recorder: Recorder, lineage: Lineage, n_threads: int
     ) -> None:
         self._student, self._tasks, self._metric = student, tasks, metric
-        self._meter, self._lineage, self._n_threads = meter, lineage, n_threads
+        self._recorder, self._lineage, self._n_threads = recorder, lineage, n_threads
         self._seed_scores: tuple[float, ...] = ()
         self._scores: tuple[float, ...] = ()
         self._problem = ""
 
     def run(self, driver: Driver, lm: dspy.LM, seed: int) -> Any:
         """Measure the seed program, optimize, measure what was found; gives the program that was found."""
-        ledger, budget = self._meter.ledger, self._meter.ledger.budget
-        objectives = self._prove_seed()
-        spent, cost = _totals(ledger.usage), ledger.cost
-        ledger.budget, n_tables = _left(budget, spent, cost, len(self._tasks.held_out))
+        account = self._recorder.account
+        budget, objectives = account.budget, self._prove_seed()
+        account.budget, n_tables = _left(budget, account.usage, len(self._tasks.held_out))
         if n_tables < driver.least(self._tasks, len(self._student.predictors())):
             self._problem = f"the budget left {n_tables} tables, too few for one candidate"
             return self._student
@@ -237,10 +240,10 @@ class _Compilation:
             seed,
             self._n_threads,
             objectives,
-            lambda: self._meter.is_empty,
+            lambda: self._recorder.has_refused,
         )
         found = self._optimized(driver, job)
-        ledger.budget, self._meter.is_empty = budget, False
+        account.budget, self._recorder.has_refused = budget, False
         if self._lineage.candidate(found).number != 0:
             self._prove(found)
         return found
@@ -261,11 +264,11 @@ class _Compilation:
             found = driver.run(job)
         except Exception as error:
             # Optimizers meet the end of the budget with errors of many kinds; none of them matters.
-            if not self._meter.is_empty:
+            if not self._recorder.has_refused:
                 raise
             logger.info("the budget ended the optimizer: %s", error)
             found = None
-        if found is not None and not self._meter.is_empty:
+        if found is not None and not self._recorder.has_refused:
             return found
         self._lineage.forget_cut()
         best = self._lineage.best([task_key(each) for each in self._tasks.valid])
@@ -282,9 +285,8 @@ class _Compilation:
             runs = [threads.submit(contextvars.copy_context().run, score, each) for each in self._tasks.held_out]
             try:
                 return tuple(run.result() for run in runs)
-            except LMError:
-                self._meter.ledger.check()  # DSPy wraps what an engine raises
-                raise
+            except LMError as error:
+                raise cause_of(error) or error from error
 
     def judged(self, program: Any, found: Any, about: dict[str, Any]) -> Compiled:
         """The better program, with its lineage."""
@@ -294,7 +296,7 @@ class _Compilation:
         if improved:
             for (_, mine), (_, its) in zip(better.named_predictors(), found.named_predictors(), strict=True):
                 mine.signature, mine.demos = its.signature, its.demos
-        verdict, ledger = self._verdict(gain, improved), self._meter.ledger
+        verdict, usage = self._verdict(gain, improved), self._recorder.usage
         pareto = tuple(self._lineage.pareto([task_key(each) for each in self._tasks.valid]))
         better.lineage = {
             **about,
@@ -303,8 +305,8 @@ class _Compilation:
             "improved": improved,
             "gain": asdict(gain) if gain is not None else None,
             "held_out": {"seed": list(self._seed_scores), "optimized": list(self._scores)},
-            "usage": ledger.usage,
-            "cost": ledger.cost,
+            "usage": usage,
+            "cost": usage.cost,
             "pareto": [each.number for each in pareto],
             "candidates": self._lineage.to_list(),
         }
@@ -317,8 +319,7 @@ class _Compilation:
             self._scores,
             self._lineage,
             pareto,
-            ledger.usage,
-            ledger.cost,
+            usage,
         )
 
     def _verdict(self, gain: Comparison | None, improved: bool) -> str:
@@ -329,10 +330,10 @@ class _Compilation:
         return f"significant gain: {figures}" if improved else f"no significant gain: {figures}; the seed program stays"
 
 
-def _left(budget: Budget, spent: dict[str, int], cost: float | None, n_tables: int) -> tuple[Budget, int]:
+def _left(budget: Budget, spent: Usage, n_tables: int) -> tuple[Budget, int]:
     """The budget of the optimizer, which leaves enough for the proof, and how many tables it pays for."""
     limits, bounds = {}, []
-    for name, used in (("max_calls", spent["calls"]), ("max_tokens", spent["tokens"]), ("max_cost", cost)):
+    for name, used in (("max_calls", spent.calls), ("max_tokens", spent.tokens), ("max_cost", spent.cost)):
         limit = getattr(budget, name)
         if limit is None or not used:
             continue
@@ -340,14 +341,6 @@ def _left(budget: Budget, spent: dict[str, int], cost: float | None, n_tables: i
         limits[name] = max(kept, used) if name == "max_cost" else max(math.floor(kept), math.ceil(used))
         bounds.append((kept - used) / (used / n_tables))
     return budget.model_copy(update=limits), math.floor(min(bounds, default=0))
-
-
-def _totals(usage: dict[str, dict[str, int]]) -> dict[str, int]:
-    calls = sum(used["calls"] for used in usage.values())
-    return {
-        "calls": calls,
-        "tokens": sum(used["prompt_tokens"] + used["completion_tokens"] for used in usage.values()),
-    }
 
 
 def _with_prompts(program: Any, candidate: Candidate) -> Any:

@@ -1,11 +1,18 @@
 """The prompts: one typed signature per role, and how they are written out for a model."""
 
 from tagal_dspy.signatures.adapters import ContinuationAdapter, RowsChatAdapter, adapter_for, prompt_style
-from tagal_dspy.signatures.critique import NOTHING_MEASURED, CritiqueRows, critique_text, measured_text
-from tagal_dspy.signatures.generation import GenerateRows, wanted_rows
+from tagal_dspy.signatures.critique import NOTHING_MEASURED, CritiqueMoreRows, CritiqueRows, critique_text, measured_text
+from tagal_dspy.signatures.generation import GenerateManyRows, GenerateRows, RefinedRows, wanted_rows
 from tagal_dspy.signatures.proposal import ROLES, ProposeInstructions
 from tagal_dspy.signatures.recall import RecallRows, RecallValue
-from tagal_dspy.signatures.summary import FEW_SHOT_SLOT, SummarizeTurns, conversation_text, with_few_shots_below
+from tagal_dspy.signatures.summary import (
+    FEW_SHOT_SLOT,
+    SummarizeTurns,
+    conversation_text,
+    message_text,
+    with_few_shots_below,
+    with_few_shots_in_slot,
+)
 from tagal_dspy.signatures.types import CritiquePoint, Discrepancy, Table
 
 __all__ = [
@@ -14,12 +21,15 @@ __all__ = [
     "ROLES",
     "ContinuationAdapter",
     "CritiquePoint",
+    "CritiqueMoreRows",
     "CritiqueRows",
     "Discrepancy",
+    "GenerateManyRows",
     "GenerateRows",
     "ProposeInstructions",
     "RecallRows",
     "RecallValue",
+    "RefinedRows",
     "RowsChatAdapter",
     "SummarizeTurns",
     "Table",
@@ -29,5 +39,7 @@ __all__ = [
     "measured_text",
     "wanted_rows",
     "prompt_style",
+    "message_text",
     "with_few_shots_below",
+    "with_few_shots_in_slot",
 ]

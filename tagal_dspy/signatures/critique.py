@@ -30,6 +30,12 @@ class CritiqueRows(dspy.Signature):  # type: ignore[misc]
     followed: str = dspy.OutputField(desc="whether and how the earlier critique was followed", default="")
 
 
+CritiqueMoreRows = CritiqueRows.with_updated_fields("card", type_=str | None).append(
+    "history", dspy.InputField(desc="the rows before these, and what was said about them"), type_=dspy.History
+)
+"""The same in a conversation of the critic's own, which has the earlier rows and critiques."""
+
+
 def critique_text(strengths: str, points: Sequence[CritiquePoint], followed: str = "") -> str:
     """A critique as the generator reads it."""
     parts = [f"Good: {strengths.strip()}"] if strengths.strip() else []

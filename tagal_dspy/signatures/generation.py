@@ -28,6 +28,19 @@ class GenerateRows(dspy.Signature):  # type: ignore[misc]
     rows: Table = dspy.OutputField(desc="exactly n_rows new rows in the format of the examples, and nothing else")
 
 
+GenerateManyRows = GenerateRows.delete("n_rows").with_updated_fields(
+    "rows", desc="as many new rows as possible in the format of the examples, and nothing else"
+)
+"""The same without a number of rows, as the paper asks (arXiv:2509.04152)."""
+
+
+class RefinedRows(dspy.Signature):  # type: ignore[misc]
+    """Answer only with data in the format that the prompt gives, without any other text."""
+
+    prompt: str = dspy.InputField(desc="what to write")
+    rows: Table = dspy.OutputField(desc="the data")
+
+
 def wanted_rows(label: tuple[str, str] | None, condition: str | None) -> str | None:
     """What to put in `wanted`: the column and value of a class, and a condition; None where any row will do."""
     parts = [f'only rows in which "{label[0]}" is "{label[1]}"'] if label else []

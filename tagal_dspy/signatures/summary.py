@@ -32,6 +32,17 @@ def conversation_text(turns: Iterable[tuple[str, str]]) -> str:
     )
 
 
+def message_text(messages: Iterable[tuple[str, str]]) -> str:
+    """Messages of a conversation, each a role and a text, as the summary LM reads them."""
+    return "\n\n".join(f"{role}:\n{text.strip()}" for role, text in messages)
+
+
+def with_few_shots_in_slot(refined_prompt: str, few_shots: str) -> str:
+    """The refined prompt with few-shots where it wants them; a prompt without a slot shows none (arXiv:2509.04152)."""
+    rows = few_shots.strip("\n")
+    return refined_prompt.replace(FEW_SHOT_SLOT, f"\n{rows}\n")
+
+
 def with_few_shots_below(refined_prompt: str) -> str:
     """The refined prompt with its slot pointing at the examples that are sent along with every draw."""
     return refined_prompt.replace(FEW_SHOT_SLOT, "(the real rows given as examples)")

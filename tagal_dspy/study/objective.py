@@ -236,7 +236,7 @@ class ProgramRuns:
         metric: of a generation task and a prediction; higher is better. `TableMetric`, for instance.
         n_rows: rows of a table.
         critic_lm, summary_lm: names of the models of these roles; the candidate's own where None.
-        price: what a call costs; see `Ledger`.
+        price: what a call costs; see `Recorder`.
     """
 
     def __init__(
@@ -259,16 +259,16 @@ class ProgramRuns:
         import dspy
         from dspy.utils.exceptions import LMError
 
-        from tagal_dspy.modules import Ledger
         from tagal_dspy.optimizers import generation_tasks
+        from tagal_dspy.recording import Recorder
 
         program = self.program(candidate)
-        ledger = Ledger(budget=budget, price=self._price)
+        recorder = Recorder(budget=budget, price=self._price)
         started, problem, cut = time.monotonic(), "", False
         prediction = dspy.Prediction(table=None)
         try:
             with dspy.context(lm=self._lms(candidate.lm), trace=None):
-                prediction = program(task=task, n_rows=self.n_rows, seed=seed, ledger=ledger)
+                prediction = program(task=task, n_rows=self.n_rows, seed=seed, recorder=recorder)
         except NotEnoughRowsError as error:
             prediction, problem, cut = error.prediction, str(error), isinstance(error, BudgetError)
         except (EngineError, LMError) as error:
@@ -277,13 +277,12 @@ class ProgramRuns:
             problem = str(error)
         [example] = generation_tasks(task, self.n_rows, [seed])
         found = None if cut or prediction.table is None else self.metric(example, prediction)
-        used = ledger.usage.values()
         return Outcome(
             score=WORST if found is None else float(getattr(found, "score", found)),
             objectives=dict(getattr(found, "objective_scores", {})),
-            calls=sum(each["calls"] for each in used),
-            tokens=sum(each["prompt_tokens"] + each["completion_tokens"] for each in used),
-            cost=ledger.cost,
+            calls=recorder.usage.calls,
+            tokens=recorder.usage.tokens,
+            cost=recorder.usage.cost,
             seconds=time.monotonic() - started,
             table=prediction.table,
             program=program.dump_state(),

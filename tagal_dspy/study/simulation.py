@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tagal_dspy.settings import Budget, RunSettings
+from tagal_dspy.settings import MANY_ROWS, Budget, RunSettings
 from tagal_dspy.study.objective import Outcome
 from tagal_dspy.study.space import Candidate, Given, Range, Space
 
@@ -43,7 +43,7 @@ def true_quality(settings: RunSettings) -> float:
     values = settings.model_dump()
     quality = 0.62 + sum(effects.get(values[name], 0.0) for name, effects in _EFFECTS.items())
     quality += 0.10 * (1 - math.exp(-settings.n_shots / 12)) - 0.35 * (settings.temperature - 0.95) ** 2
-    quality -= 0.03 * math.log(max(1.0, settings.rows_per_draw / 5))
+    quality -= 0.03 * math.log(max(1.0, (settings.rows_per_draw or MANY_ROWS) / 5))
     turns = settings.n_iter - 1
     gain = _GAIN_OF_A_TURN.get(settings.critic, 0.0)
     gained = gain * (turns if gain < 0 else min(turns, 2)) - 0.01 * max(0, turns - 2)
@@ -117,10 +117,11 @@ class SimulatedRuns:
 
     def taken(self, settings: RunSettings) -> tuple[int, int]:
         """Calls and tokens of a run."""
-        draws = math.ceil(self.n_rows / settings.rows_per_draw) * settings.n_iter
+        per_draw = settings.rows_per_draw or MANY_ROWS
+        draws = math.ceil(self.n_rows / per_draw) * settings.n_iter
         calls = draws * (2 if settings.critic in ("eye", "grounded") else 1)
         shown = PROMPT_TOKENS + settings.n_shots * TOKENS_PER_ROW
-        return calls, calls * (shown + settings.rows_per_draw * TOKENS_PER_ROW)
+        return calls, calls * (shown + per_draw * TOKENS_PER_ROW)
 
     def _wait(self, calls: int) -> None:
         until = time.monotonic() + self.latency * math.ceil(calls / self.concurrency)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Union, get_args
 
 from tagal_dspy.errors import SettingsError, nearest
-from tagal_dspy.settings import PromptStyle, RunSettings, run_settings
+from tagal_dspy.settings import MANY_ROWS, PromptStyle, RunSettings, run_settings
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class Space:
     def nearest_to_paper(self) -> dict[str, Any]:
         """The parameters nearest to the paper's default: what a study tries first."""
         default = run_settings("paper", self.style).model_dump()
-        default |= dict.fromkeys(("critic_temperature", "summary_temperature"), default["temperature"])
+        default["rows_per_draw"] = default["rows_per_draw"] or MANY_ROWS
         return {name: _nearest(bound, default.get(name)) for name, bound in self.bounds.items()}
 
 

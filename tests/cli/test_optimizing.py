@@ -23,7 +23,7 @@ from servers import chat_server, hang
 from tagal_dspy import SynthLoop, load_program
 from tagal_dspy.cli import main
 from tagal_dspy.errors import DataError
-from tagal_dspy.runs import load_run
+from tagal_dspy.recording import load_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 

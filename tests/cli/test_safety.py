@@ -17,7 +17,7 @@ from dspy.utils.exceptions import LMError
 from scripts import shop_frame, shop_rows
 from servers import chat_server, error
 
-from tagal_dspy import Ledger, RunStore, TableMetric, TagalSynthesizer, make_lm
+from tagal_dspy import Recorder, RunStore, TableMetric, TagalSynthesizer, make_lm
 from tagal_dspy.characters import HIDDEN
 from tagal_dspy.datasets import guarded, replacing, write_table
 from tagal_dspy.engines.remote import AsyncRemoteEngine
@@ -165,7 +165,7 @@ def test_key_is_in_nothing_that_is_shown_or_kept(
         lm = make_lm("openai/x", api_base=address, api_key=KEY, cache=False)
         made = TagalSynthesizer(lm, critic="none", seed=1).fit(shop_frame(), "buys")
         with RunStore(tmp_path / "run.sqlite") as store:
-            made.sample(5, ledger=Ledger(store))
+            made.sample(5, recorder=Recorder(store))
             shown += [repr(store)]
         program = made.program_
         program.generator.predict.lm = lm

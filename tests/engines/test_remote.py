@@ -21,9 +21,10 @@ from dspy.utils.exceptions import LMError, LMInvalidRequestError
 from scripts import shop_task
 from servers import ChatHandler, Reply, chat_server, completion, drip, error, refused
 
-from tagal_dspy.engines import RemoteEngine, ServerDownError, background, make_lm, pacing, remote
+import tagal_dspy.background as background
+from tagal_dspy.engines import RemoteEngine, ServerDownError, make_lm, pacing, remote
 from tagal_dspy.errors import EngineError, SettingsError
-from tagal_dspy.modules import RowGenerator
+from tagal_dspy.modules import GenerateAndFilter
 
 KEY = "sk-very-secret-key"
 
@@ -126,14 +127,14 @@ def test_call_is_timed_as_a_whole() -> None:
 def test_truncated_answer_keeps_its_complete_rows() -> None:
     text = "[[ ## rows ## ]]\n31,20.5,Mons,no\n44,30.1,Ghent,yes\n52,3"
     with chat_server(lambda body: (200, completion(text, "length"))) as address, dspy.context(lm=lm_at(address)):
-        drawn = RowGenerator()(shop_task(), 20, examples=[])
-    assert [row[0] for row in drawn.decoded.rows[:2]] == ["31", "44"]
+        drawn = GenerateAndFilter()(shop_task(), 20, examples=[])
+    assert [row[0] for row in drawn.rows] == ["31", "44"]
 
 
 def test_refusal_of_the_model_is_a_draw_without_rows() -> None:
     body = completion(None, refusal="I cannot help with that.")
     with chat_server(lambda _: (200, body)) as address, dspy.context(lm=lm_at(address)):
-        assert RowGenerator()(shop_task(), 20, examples=[]).decoded.rows == ()
+        assert GenerateAndFilter()(shop_task(), 20, examples=[]).rows == ()
 
 
 def test_number_of_calls_at_once_is_held() -> None:

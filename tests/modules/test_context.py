@@ -80,7 +80,7 @@ def test_window_in_the_settings_goes_before_what_the_engine_knows() -> None:
 
 def test_summary_leaves_out_the_oldest_turns() -> None:
     def summary(window: int | None) -> Asked:
-        return next(each for each in asked(window, "prompt-refine") if role(each) == "summarize")
+        return next(each for each in asked(window, "prompt-refine", summary_reads="turns") if role(each) == "summarize")
 
     whole, fitted = summary(None), summary(4000)
     assert whole.last.count(", rows written:") == 4

@@ -167,24 +167,27 @@ def test_reduced_loop_draws_from_one_conversation() -> None:
     assert draws[0] == draws[1] == draws[2]
 
 
-def test_prompt_refine_summarizes_once_and_shows_new_few_shots_each_time() -> None:
+@pytest.mark.parametrize("preset", ["paper", "grounded"])
+def test_prompt_refine_summarizes_once_and_shows_new_few_shots_each_time(preset: str) -> None:
     lm = scripted_lm(shop_writer(), cache=False)
-    run(make("prompt-refine", "paper", rounds_ahead=1), lm, n_rows=80)
+    run(make("prompt-refine", preset, rounds_ahead=1), lm, n_rows=80)
     assert sum(role(asked) == "summarize" for asked in lm.engine.asked) == 1
     draws = [asked for asked in lm.engine.asked if "Write shoppers." in asked.last]
-    assert len({asked.last for asked in draws}) == len(draws) == 3
+    assert len({asked.last for asked in draws}) == len(draws) >= 3
     assert all(len(asked.turns) == 1 and "[[ ## card ## ]]" not in asked.last for asked in draws)
 
 
 def test_prompt_refine_summarizes_anew_after_ten_failed_draws() -> None:
     def answer(asked: Asked) -> Answer:
-        return {"rows": "none"} if role(asked) == "generate" else other_roles(asked)
+        if "Write shoppers." in asked.last:
+            return {"rows": "none"}
+        return shop_writer()(asked)
 
     lm = scripted_lm(answer, cache=False)
     with pytest.raises(NotEnoughRowsError):
         run(make("prompt-refine", "paper", rounds_ahead=1), lm, n_rows=10)
     roles = "".join(role(asked)[0] for asked in lm.engine.asked)
-    assert roles == "gcgcgc" + "s" + "g" * 9 + "s" + "g" * 10
+    assert roles == "gcgcgc" + "s" + "g" * 10 + "s" + "g" * 10
 
 
 def test_draws_by_class_fix_the_label_in_words_few_shots_and_grammar() -> None:

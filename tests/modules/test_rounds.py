@@ -15,8 +15,8 @@ import dspy
 import pytest
 from scripts import other_roles, shop_rows, shop_task
 
-from tagal_dspy.modules import METHODS, Ledger, Progress, TagalLoop
-from tagal_dspy.runs import RunStore, load_run
+from tagal_dspy.modules import METHODS, Progress, TagalLoop
+from tagal_dspy.recording import Recorder, RunStore, load_run
 from tagal_dspy.settings import Method, run_settings
 from tagal_dspy.testing import Answer, Asked, scripted_lm
 
@@ -112,11 +112,11 @@ def test_after_the_last_row_nothing_is_asked_but_what_is_under_way(run: Run, tmp
         n_then = len(lm.engine.asked)
 
     lm = scripted_lm(answer, cache=False)
-    loop = METHODS["synth-loop"](run_settings("paper", critic="none", n_iter=3, n_shots=2))
+    loop = METHODS["synth-loop"](run_settings("paper", critic="none", n_iter=3, n_shots=2, surplus="first"))
     with dspy.context(lm=lm):
         first = loop.preview(shop_task(), 100, seed=3)[0][-1]["content"]
     with dspy.context(lm=lm), RunStore(tmp_path / "run.sqlite") as store:
-        made = run(loop, 100, on_progress=on_progress, ledger=Ledger(store))
+        made = run(loop, 100, on_progress=on_progress, recorder=Recorder(store))
     assert len(made.turns) == 3
     assert n_then <= 3 + 4
     assert len(lm.engine.asked) <= 3 + 4  # five rounds were wanted: four have a call under way

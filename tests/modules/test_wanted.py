@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from typing import Any
 
 import pandas as pd
@@ -105,16 +104,16 @@ def test_curated_run_shows_no_implausible_rows_and_neither_does_its_preview() ->
 
 
 def test_curator_is_fitted_once_and_not_by_the_rounds_that_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted: list[threading.Thread] = []
+    fitted: list[TableTask] = []
 
     def fit(task: TableTask) -> LabelCurator:
-        fitted.append(threading.current_thread())
+        fitted.append(task)
         return LabelCurator(task)
 
     made, _ = synthesizer(curation="labels", rounds_ahead=16, rows_per_draw=2)
     monkeypatch.setattr("tagal_dspy.modules.run.LabelCurator", fit)
     made.sample(30)
-    assert fitted == [threading.current_thread()]
+    assert fitted == [made.task_]
 
 
 def test_nothing_is_fitted_to_show_a_prompt_of_a_table_that_is_too_large_to_judge(

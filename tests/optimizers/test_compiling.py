@@ -29,7 +29,7 @@ from tagal_dspy.errors import BudgetError, EngineError, SettingsError
 from tagal_dspy.modules import SynthLoop
 from tagal_dspy.optimizers import Compiled, Tasks, compile_program, generation_tasks, planned, split_tasks
 from tagal_dspy.optimizers.lineage import prompt_diff
-from tagal_dspy.runs import RunStore, load_run
+from tagal_dspy.recording import RunStore, load_run
 from tagal_dspy.settings import Budget
 from tagal_dspy.testing import Answer, Asked, scripted_lm
 
@@ -82,7 +82,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from planted import compiled, obedient_lm, writer
-from tagal_dspy.runs import RunStore
+from tagal_dspy.recording import RunStore
 from tagal_dspy.settings import Budget
 
 def dying(asked):

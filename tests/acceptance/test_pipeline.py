@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tagal_dspy.acceptance import Acceptance, RowFilter, Strictness, apportion
+from tagal_dspy.acceptance import AcceptancePipeline, RowFilter, Strictness, apportion
+from tagal_dspy.acceptance.pipeline import LONGEST_ANSWER
+from tagal_dspy.codecs import CsvCodec
 from tagal_dspy.conditions import ANY, Condition, Slot
 from tagal_dspy.rules import FixedCombinations, FixedIncrements, Rules
 from tagal_dspy.schema import Row
@@ -29,6 +32,13 @@ def task() -> TableTask:
 def new_rows(n: int, label: str = "no") -> list[Row]:
     """Fitting rows that are not in the table, where odd ages say yes and even ones no."""
     return [(str(21 + 2 * i if label == "no" else 20 + 2 * i), "cook", label) for i in range(n)]
+
+
+def pipeline(
+    row_filter: RowFilter, n_rows: int, quotas: dict[Slot, int] | None = None, *, keeps_surplus: bool = False
+) -> AcceptancePipeline:
+    codec = CsvCodec(row_filter.task.schema)
+    return AcceptancePipeline(codec, row_filter, n_rows, quotas, keeps_surplus=keeps_surplus)
 
 
 def reasons(row_filter: RowFilter, row: Row) -> list[str]:
@@ -99,7 +109,7 @@ def test_duplicates_and_collisions_are_rejected_unless_the_method_is_the_publish
 ) -> None:
     real = task.train_rows[0]
     for row, expected in zip((new_rows(1) * 2, [real]), outcome, strict=True):
-        acceptance = Acceptance(RowFilter(task, strictness), n_rows=5)
+        acceptance = pipeline(RowFilter(task, strictness), n_rows=5)
         acceptance.offer(row)
         assert [reject.reason for reject in acceptance.rejects] == expected
 
@@ -107,20 +117,20 @@ def test_duplicates_and_collisions_are_rejected_unless_the_method_is_the_publish
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
 def test_row_of_any_part_of_the_table_is_a_collision(task: TableTask, part: str) -> None:
     real = task.schema.to_rows(getattr(task, part))
-    acceptance = Acceptance(RowFilter(task), n_rows=5)
+    acceptance = pipeline(RowFilter(task), n_rows=5)
     assert acceptance.offer(real[:3]) == []
     assert acceptance.reject_counts() == {"collision": 3}
 
 
 def test_exactly_as_many_rows_are_taken_as_wanted(task: TableTask) -> None:
-    acceptance = Acceptance(RowFilter(task), n_rows=3)
+    acceptance = pipeline(RowFilter(task), n_rows=3)
     assert acceptance.offer(new_rows(5)) == new_rows(3) == acceptance.rows
     assert acceptance.n_missing == 0
     assert acceptance.reject_counts() == {"quota_full": 2}
 
 
 def test_quota_takes_so_many_of_each_class(task: TableTask) -> None:
-    acceptance = Acceptance(RowFilter(task), n_rows=3, quotas={Slot("no"): 1, Slot("yes"): 2})
+    acceptance = pipeline(RowFilter(task), n_rows=3, quotas={Slot("no"): 1, Slot("yes"): 2})
     acceptance.offer([*new_rows(2, "no"), *new_rows(1, "yes")])
     assert [row[-1] for row in acceptance.rows] == ["no", "yes"]
     assert acceptance.missing == {Slot("no"): 0, Slot("yes"): 1}
@@ -128,24 +138,24 @@ def test_quota_takes_so_many_of_each_class(task: TableTask) -> None:
 
 
 def test_class_without_a_quota_is_not_wanted(task: TableTask) -> None:
-    acceptance = Acceptance(RowFilter(task), n_rows=2, quotas={Slot("yes"): 2})
+    acceptance = pipeline(RowFilter(task), n_rows=2, quotas={Slot("yes"): 2})
     acceptance.offer(new_rows(1, "no"))
     assert acceptance.reject_counts() == {"quota_full": 1}
 
 
 def test_without_quotas_any_rows_are_missing(task: TableTask) -> None:
-    assert Acceptance(RowFilter(task), n_rows=2).missing == {ANY: 2}
+    assert pipeline(RowFilter(task), n_rows=2).missing == {ANY: 2}
 
 
 def test_duplicate_of_an_earlier_offer_is_rejected(task: TableTask) -> None:
-    acceptance = Acceptance(RowFilter(task), n_rows=5)
+    acceptance = pipeline(RowFilter(task), n_rows=5)
     acceptance.offer(new_rows(2))
     assert acceptance.offer(new_rows(3)) == new_rows(3)[2:]
     assert acceptance.reject_counts() == {"duplicate": 2}
 
 
 def test_reject_counts_name_the_most_frequent_reason_first(task: TableTask) -> None:
-    acceptance = Acceptance(RowFilter(task), n_rows=5)
+    acceptance = pipeline(RowFilter(task), n_rows=5)
     acceptance.offer([task.train_rows[0], *new_rows(1) * 4])
     assert list(acceptance.reject_counts().items()) == [("duplicate", 3), ("collision", 1)]
 
@@ -153,7 +163,7 @@ def test_reject_counts_name_the_most_frequent_reason_first(task: TableTask) -> N
 @given(st.lists(st.sampled_from(["no", "yes"]), max_size=30), st.integers(0, 8), st.integers(0, 8))
 def test_quotas_are_never_exceeded_and_every_row_is_accounted_for(labels: list[str], n_no: int, n_yes: int) -> None:
     task = TableTask(pd.DataFrame({"x": range(0, 80, 2), "buys": ["no", "yes"] * 20}), target="buys")
-    acceptance = Acceptance(RowFilter(task), n_no + n_yes, {Slot("no"): n_no, Slot("yes"): n_yes})
+    acceptance = pipeline(RowFilter(task), n_no + n_yes, {Slot("no"): n_no, Slot("yes"): n_yes})
     acceptance.offer([(str(2 * i + 1), label) for i, label in enumerate(labels)])
     taken = [row[-1] for row in acceptance.rows]
     assert taken.count("no") == min(n_no, labels.count("no"))
@@ -191,3 +201,56 @@ def test_only_the_proportions_of_the_shares_count(n_rows: int, shares: dict[str,
 
 def test_label_without_a_share_gets_no_row() -> None:
     assert apportion(7, {"a": 1.0, "b": 0.0}) == {"a": 7, "b": 0}
+
+
+def test_answer_is_read_step_by_step_with_a_reason_for_each_row_that_is_not(task: TableTask) -> None:
+    rules = Rules.from_table([{"kind": "fixed-increments", "column": "age", "increment": 2}], task.schema)
+    read = pipeline(RowFilter(task, rules=rules), 5).read(
+        "22,cook,no\nsorry\n1,2\n22,baker,no\n23,cook,no\n999,cook,no"
+    )
+    assert read.rows == (("22", "cook", "no"),)
+    reasons = ["unparsable", "wrong_width", "unknown_category", "constraint", "out_of_range"]
+    assert sorted(reject.reason for reject in read.rejects) == sorted(reasons)
+
+
+def test_of_a_huge_answer_the_start_is_read_and_the_rest_is_one_reject(task: TableTask) -> None:
+    line = "22,cook,no\n"
+    answer = line * (3 * LONGEST_ANSWER // len(line))
+    read = pipeline(RowFilter(task), 5).read(answer)
+    assert len(read.rows) == LONGEST_ANSWER // len(line)
+    last = read.rejects[-1]
+    assert (last.reason, len(last.text)) == ("unparsable", 300)
+    assert f"only the first {LONGEST_ANSWER:,} are read" in last.detail
+
+
+def test_surplus_rows_are_cut_by_a_seeded_sample_of_all(task: TableTask) -> None:
+    rows = new_rows(12)
+    kept = []
+    for seed in (0, 0, 1):
+        acceptance = pipeline(RowFilter(task), 4, keeps_surplus=True)
+        assert len(acceptance.offer(rows)) == 12
+        assert acceptance.n_missing == 0
+        acceptance.cut(np.random.default_rng(seed))
+        kept.append(acceptance.rows)
+        assert [row for row in rows if row in kept[-1]] == kept[-1]
+        assert [reject.reason for reject in acceptance.rejects] == ["quota_full"] * 8
+    assert kept[0] == kept[1] != kept[2]
+    assert {len(each) for each in kept} == {4}
+    assert kept[0] != rows[:4]
+
+
+def test_surplus_is_cut_in_each_slot(task: TableTask) -> None:
+    slots = {Slot("no"): 2, Slot("yes"): 1}
+    acceptance = pipeline(RowFilter(task), 3, slots, keeps_surplus=True)
+    acceptance.offer([*new_rows(5), *new_rows(4, "yes")])
+    acceptance.cut(np.random.default_rng(0))
+    assert {slot: len(rows) for slot, rows in acceptance.by_slot.items()} == slots
+    assert len(acceptance.rows) == 3
+
+
+def test_dropped_duplicates_are_the_only_novelty_that_valid_rows_may_need(task: TableTask) -> None:
+    real = task.train_rows[0]
+    for duplicates, expected in (("kept", []), ("dropped", ["duplicate"])):
+        acceptance = pipeline(RowFilter(task, "valid", duplicates=duplicates), 5)  # type: ignore[arg-type]
+        acceptance.offer([real, real])
+        assert [reject.reason for reject in acceptance.rejects] == expected

@@ -21,6 +21,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from tagal_dspy.errors import DataError, OutputError, RunError
+from tagal_dspy.recording.usage import RecordedAnswer, Usage
 from tagal_dspy.schema import Reject, Row, TableSchema
 
 Result = TypeVar("Result")
@@ -29,12 +30,18 @@ SUFFIX = ".sqlite"
 MAX_SHOWN = 60
 """Characters of a value that an error shows."""
 
-_TABLES = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
+MARK = int.from_bytes(b"tagl", "big")
+"""SQLite's application id of a run: no other database is written to, or removed."""
+
+VERSION = 2
+"""Of the tables below; version 1 had no mark and other calls."""
+
+_TABLES = f"""
+PRAGMA application_id = {MARK};
+PRAGMA user_version = {VERSION};
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS calls (
-    key TEXT PRIMARY KEY, role TEXT NOT NULL, prompt TEXT NOT NULL, answer TEXT NOT NULL, usage TEXT NOT NULL,
+    key TEXT PRIMARY KEY, place TEXT NOT NULL, answer TEXT NOT NULL, finish_reason TEXT NOT NULL, usage TEXT NOT NULL,
     cost REAL, at REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS accepted (number INTEGER PRIMARY KEY, cells TEXT NOT NULL);
@@ -47,21 +54,10 @@ CREATE TABLE IF NOT EXISTS turns (
 );
 """
 
-
-class Recorded(NamedTuple):
-    """A call as it is recorded.
-
-    Attributes:
-        answer: what came back, in the form of the role that was called.
-        usage: calls and tokens by LM; a call that a cache answered has none.
-        cost: in the currency of the prices; None where they are not known.
-        prompt: hash of the messages, 16 hexadecimal digits; empty where no LM was asked.
-    """
-
-    answer: dict[str, Any]
-    usage: dict[str, dict[str, int]]
-    cost: float | None
-    prompt: str
+_PRAGMAS = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+"""
 
 
 class RunStore:
@@ -90,11 +86,16 @@ class RunStore:
         except OSError as error:
             raise OutputError(f"{run_name(path)} cannot be written: {error.strerror or error}") from error
         try:
+            if path.exists() and path.stat().st_size:
+                check_version(path)
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._do(lambda database: database.executescript(_TABLES))
-        except (sqlite3.Error, RunError, OutputError) as error:
+            # The mark is written before the journal has a file of its own, so that it is in the first bytes.
+            self._do(lambda database: database.executescript(_TABLES + _PRAGMAS))
+        except BaseException as error:
             self._lock.release()
-            raise error if isinstance(error, (RunError, OutputError)) else _unusable(path, error) from error
+            if isinstance(error, sqlite3.Error):
+                raise _unusable(path, error) from error
+            raise
 
     def begin(self, fingerprint: Mapping[str, Any]) -> None:
         """Say what makes the run what it is; raises `RunError` where the record was made of something else."""
@@ -119,18 +120,20 @@ class RunStore:
         found = self._do(lambda base: base.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone())
         return None if found is None else json.loads(found[0])
 
-    def find(self, key: str) -> Recorded | None:
-        """The call of that key, if it is recorded; raises `RunError` where a finished run did without it."""
-        asked = "SELECT answer, usage, cost, prompt FROM calls WHERE key = ?"
+    def find(self, key: str) -> RecordedAnswer | None:
+        """The answer of that call, if it is recorded; raises `RunError` where a finished run did without it."""
+        asked = "SELECT answer, finish_reason, usage, cost FROM calls WHERE key = ?"
         found = self._do(lambda base: base.execute(asked, (key,)).fetchone())
         if found is None and self._was_finished:
-            raise RunError(f"the run {run_name(self.path)} is finished, but holds no call {key}; use a new file")
-        return None if found is None else Recorded(json.loads(found[0]), json.loads(found[1]), found[2], found[3])
+            raise RunError(
+                f"the run {run_name(self.path)} is finished, but does not hold all calls; make it anew in a new file"
+            )
+        return None if found is None else RecordedAnswer(found[0], found[1], Usage(json.loads(found[2]), found[3]))
 
-    def add(self, key: str, role: str, recorded: Recorded) -> None:
-        """Record a call."""
-        answer, usage = json.dumps(recorded.answer), json.dumps(recorded.usage)
-        values = (key, role, recorded.prompt, answer, usage, recorded.cost, time.time())
+    def add(self, key: str, place: str, answer: RecordedAnswer) -> None:
+        """Record the answer of a call, which is on the disk when this returns."""
+        usage = json.dumps(answer.usage)
+        values = (key, place, answer.text, answer.finish_reason, usage, answer.usage.cost, time.time())
         self._do(lambda base: base.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?)", values))
 
     def commit(self, rows: Sequence[Row], rejects: Sequence[Reject], turns: Sequence[Any]) -> None:
@@ -150,6 +153,11 @@ class RunStore:
         self._do(write)
         self._written = [len(rows), len(rejects), len(turns)]
 
+    def trim(self) -> None:
+        """Forget rows, rejects and turns of earlier attempts behind those of this one."""
+        for name, n_written in zip(("accepted", "rejects", "turns"), self._written, strict=True):
+            self._do(_trimming(name, n_written))
+
     @property
     def is_empty(self) -> bool:
         """Whether no call is recorded, so that there is nothing to resume."""
@@ -158,8 +166,7 @@ class RunStore:
     def remove(self) -> None:
         """Close and delete the run."""
         self.close()
-        for suffix in ("", "-wal", "-shm", ".lock"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        _delete(self.path)
 
     def close(self) -> None:
         """Close the file and let others write to it."""
@@ -202,10 +209,68 @@ def run_name(path: Path) -> str:
 
 
 def remove_run(path: Path) -> None:
-    """Delete a run; raises `DataError` where there is none and `RunError` where it is being written to."""
+    """Delete a run, also one that is damaged or of another version.
+
+    Raises:
+        DataError: there is none, or the file is not a run.
+        RunError: another process is writing to it.
+    """
     if not path.is_file():
         raise DataError(f"there is no run {run_name(path)}")
-    RunStore(path).remove()
+    if path.parent != runs_dir() and not _is_marked(path) and not _is_of_version_1(path):
+        raise DataError(f"{path} is not a recorded run; it is left as it is")
+    lock = FileLock(f"{path}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(f"another process is writing to the run {run_name(path)}; wait for it, or end it") from None
+    _delete(path)
+    lock.release()
+
+
+def _delete(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm", ".lock"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def check_version(path: Path) -> None:
+    """Raise `RunError` for a file that is not a run, or one of another version."""
+    name = run_name(path)
+    if not _is_marked(path):
+        if _is_of_version_1(path):
+            raise RunError(f"the run {name} was recorded by an older version of tagal-dspy; make it anew in a new file")
+        raise RunError(f"{name} is not a recorded run; it is left as it is")
+    version = int.from_bytes(_header(path)[60:64], "big")
+    if version > VERSION:
+        raise RunError(f"the run {name} was recorded by a newer version of tagal-dspy; upgrade tagal-dspy")
+
+
+def _header(path: Path) -> bytes:
+    """The first bytes of a file, where SQLite keeps the mark and the version of a database."""
+    try:
+        with path.open("rb") as file:
+            return file.read(100)
+    except OSError as error:
+        raise DataError(f"{run_name(path)} cannot be read: {error.strerror}") from error
+
+
+def _is_marked(path: Path) -> bool:
+    return _header(path)[68:72] == MARK.to_bytes(4, "big")
+
+
+def _is_of_version_1(path: Path) -> bool:
+    names = {"facts", "calls", "accepted", "rejects", "turns"}
+    try:
+        with closing(_opened(path)) as database:
+            found = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:
+        return False
+    return found == names
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """A database to read; its path may hold any character."""
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
 
 
 class RunRecord(NamedTuple):
@@ -216,8 +281,7 @@ class RunRecord(NamedTuple):
         rows: the accepted rows, canonical.
         rejects: the others, with reasons.
         turns: round, iteration, slot, answer, critique and score of each.
-        usage: calls and tokens by LM.
-        cost: of all calls; None where a price is not known.
+        usage: calls, tokens and cost of all recorded calls.
         n_calls: recorded calls, those that a cache answered too.
     """
 
@@ -225,8 +289,7 @@ class RunRecord(NamedTuple):
     rows: tuple[Row, ...]
     rejects: tuple[Reject, ...]
     turns: tuple[dict[str, Any], ...]
-    usage: dict[str, dict[str, int]]
-    cost: float | None
+    usage: Usage
     n_calls: int
 
     @property
@@ -241,37 +304,30 @@ class RunRecord(NamedTuple):
 
 
 def load_run(path: Path) -> RunRecord:
-    """Read a recorded run, also while it is going on; raises `DataError` where the file is none."""
+    """Read a recorded run, also while it is going on.
+
+    Raises:
+        DataError: there is none, or its record is damaged.
+        RunError: the file is not a run, or one of another version.
+    """
     if not path.is_file():
         raise DataError(f"there is no run {run_name(path)}")
+    check_version(path)
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        with closing(_opened(path)) as database:
             facts = {name: json.loads(value) for name, value in database.execute("SELECT name, value FROM facts")}
             rows = tuple(tuple(json.loads(cells)) for (cells,) in _all(database, "accepted", "cells"))
             rejects = tuple(Reject(*each) for each in _all(database, "rejects", "reason, text, detail"))
             names = ("round", "iteration", "slot", "answer", "critique", "score")
             turns = tuple(dict(zip(names, each, strict=True)) for each in _all(database, "turns", ", ".join(names)))
-            spent = database.execute("SELECT usage, cost FROM calls").fetchall()
-    except sqlite3.Error as error:
-        raise DataError(f"{run_name(path)} is no recorded run: {error}") from error
-    usage = total_usage([json.loads(used) for used, _ in spent])
-    costs = [cost for _, cost in spent]
-    return RunRecord(facts, rows, rejects, turns, usage, None if None in costs else sum(costs), len(spent))
+            usages = [Usage(json.loads(used), cost) for used, cost in database.execute("SELECT usage, cost FROM calls")]
+    except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"the record of the run {run_name(path)} is damaged: {error}") from error
+    return RunRecord(facts, rows, rejects, turns, Usage.total(usages), len(usages))
 
 
-def total_usage(parts: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
-    """The sum of usages by LM.
-
-    >>> total_usage([{"a": {"calls": 1}}, {"a": {"calls": 2}, "b": {"calls": 1}}])
-    {'a': {'calls': 3}, 'b': {'calls': 1}}
-    """
-    total: dict[str, dict[str, int]] = {}
-    for part in parts:
-        for name, used in part.items():
-            sums = total.setdefault(name, {})
-            for what, number in used.items():
-                sums[what] = sums.get(what, 0) + number
-    return total
+def _trimming(table: str, n_kept: int) -> Callable[[sqlite3.Connection], object]:
+    return lambda base: base.execute(f"DELETE FROM {table} WHERE number >= ?", (n_kept,))
 
 
 def _all(database: sqlite3.Connection, table: str, columns: str) -> list[tuple[Any, ...]]:
@@ -292,4 +348,4 @@ def _unusable(path: Path, error: sqlite3.Error) -> RunError | OutputError:
         return OutputError(
             f"the run {run_name(path)} cannot be written: {error}; what it holds is intact, and it can be resumed"
         )
-    return RunError(f"{run_name(path)} is no recorded run: {error}")
+    return RunError(f"{run_name(path)} is not a recorded run: {error}")

@@ -1,0 +1,151 @@
+"""`AcceptancePipeline`: the steps between an answer of a language model and the rows of a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from tagal_dspy.acceptance.row_filter import RowFilter, reject
+from tagal_dspy.codecs import RowCodec
+from tagal_dspy.conditions import ANY, Slot
+from tagal_dspy.curation import LabelCurator
+from tagal_dspy.schema import Reject, RejectReason, Row
+
+Key = TypeVar("Key")
+
+LONGEST_ANSWER = 1_000_000
+"""Characters of an answer that are read."""
+
+
+class ReadRows(NamedTuple):
+    """The rows of an answer that fit the table, canonical, and the rejects."""
+
+    rows: tuple[Row, ...]
+    rejects: tuple[Reject, ...]
+
+
+class AcceptancePipeline:
+    """Rows accepted so far, what is still missing, and every reject.
+
+    An answer is read (`read`: decode, schema, rules and condition); the rows that a run keeps of it are offered
+    (`offer`: labels, novelty, quota).
+
+    Args:
+        codec: reads answers.
+        row_filter: judges single rows.
+        n_rows: how many rows are wanted, at least 1.
+        quotas: rows wanted in each slot, adding up to `n_rows`; None takes any rows. A row counts in the first slot
+            that takes it and is not full.
+        keeps_surplus: take rows beyond those wanted, too, until `cut` draws a sample of all of them.
+        curator: gives what rejects rows with implausible labels; None where nothing does.
+    """
+
+    def __init__(
+        self,
+        codec: RowCodec,
+        row_filter: RowFilter,
+        n_rows: int,
+        quotas: Mapping[Slot, int] | None = None,
+        *,
+        keeps_surplus: bool = False,
+        curator: Callable[[], LabelCurator | None] = lambda: None,
+    ) -> None:
+        self._codec, self._filter, self._curator = codec, row_filter, curator
+        self._schema = row_filter.task.schema
+        self._keys: set[Row] = set()
+        self._wanted = dict(quotas) if quotas is not None else {ANY: n_rows}
+        self._keeps_surplus = keeps_surplus
+        self.by_slot: dict[Slot, list[Row]] = {slot: [] for slot in self._wanted}
+        self.rows: list[Row] = []
+        self.rejects: list[Reject] = []
+        self._counts: Counter[RejectReason] = Counter()
+
+    def read(self, answer: str) -> ReadRows:
+        """The rows of an answer that fit; of a longer answer than `LONGEST_ANSWER` characters, those of its start."""
+        decoded = self._codec.decode(answer[:LONGEST_ANSWER])
+        rows, misfits = self._filter.fitting(decoded.rows)
+        rest = answer[LONGEST_ANSWER:]
+        detail = f"the answer has {len(answer):,} characters; only the first {LONGEST_ANSWER:,} are read"
+        unread = [Reject.of("unparsable", rest[:LONGEST_ANSWER], detail)] if rest else []
+        return ReadRows(tuple(rows), (*decoded.rejects, *misfits, *unread))
+
+    def offer(self, rows: Iterable[Row]) -> list[Row]:
+        """Take what is acceptable of some rows that were read, in order; the rest goes to `rejects`.
+
+        Returns:
+            The rows that were accepted.
+        """
+        curator, taken = self._curator(), []
+        if curator is not None:
+            rows, noisy = curator.curated(list(rows))
+            self.rejects += noisy
+        for row in rows:
+            repeated = self._filter.repeated(row, self._keys)
+            slot = self._open_slot(row) if repeated is None else None
+            if slot is not None:
+                self._take(row, slot)
+                taken.append(row)
+            else:
+                self.rejects.append(repeated or _surplus(row))
+        return taken
+
+    def cut(self, rng: np.random.Generator) -> None:
+        """Keep a random sample of the rows of each slot that has more than wanted."""
+        for slot, rows in self.by_slot.items():
+            if len(rows) > self._wanted[slot]:
+                kept = set(rng.choice(len(rows), self._wanted[slot], replace=False).tolist())
+                self.rejects += [_surplus(row) for place, row in enumerate(rows) if place not in kept]
+                self.by_slot[slot] = [row for place, row in enumerate(rows) if place in kept]
+        left = Counter(row for rows in self.by_slot.values() for row in rows)
+        ordered, self.rows = self.rows, []
+        for row in ordered:
+            if left[row]:
+                left[row] -= 1
+                self.rows.append(row)
+
+    def _open_slot(self, row: Row) -> Slot | None:
+        return next((slot for slot in self._wanted if self._is_open(slot) and slot.takes(row, self._schema)), None)
+
+    def _is_open(self, slot: Slot) -> bool:
+        return len(self.by_slot[slot]) < self._wanted[slot] or (self._keeps_surplus and self._wanted[slot] > 0)
+
+    def _take(self, row: Row, slot: Slot) -> None:
+        self.rows.append(row)
+        self.by_slot[slot].append(row)
+        self._keys.add(row)
+
+    @property
+    def n_missing(self) -> int:
+        """How many rows are still wanted."""
+        return sum(self.missing.values())
+
+    @property
+    def missing(self) -> dict[Slot, int]:
+        """How many rows of each slot are still wanted; of `ANY` without quotas."""
+        return {slot: max(0, n - len(self.by_slot[slot])) for slot, n in self._wanted.items()}
+
+    def reject_counts(self) -> dict[RejectReason, int]:
+        """How many rows were rejected for each reason, the most frequent first."""
+        self._counts.update(each.reason for each in self.rejects[self._counts.total() :])
+        return dict(self._counts.most_common())
+
+
+def apportion(n_rows: int, shares: Mapping[Key, float]) -> dict[Key, int]:
+    """Whole numbers that add up to `n_rows`, as near to the shares as can be (largest remainders, ties in order).
+
+    >>> apportion(10, {"a": 0.55, "b": 0.45})
+    {'a': 6, 'b': 4}
+    """
+    exact = {label: n_rows * share / sum(shares.values()) for label, share in shares.items()}
+    counts = {label: int(value) for label, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda label: counts[label] - exact[label])
+    for label in by_remainder[: n_rows - sum(counts.values())]:
+        counts[label] += 1
+    return counts
+
+
+def _surplus(row: Row) -> Reject:
+    return reject("quota_full", row, "all rows wanted of its kind are there")

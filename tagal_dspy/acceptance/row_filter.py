@@ -1,0 +1,89 @@
+"""`RowFilter`: whether a decoded row fits the schema, the rules and the condition, and whether it is new."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from typing import Literal
+
+from tagal_dspy.conditions import Condition
+from tagal_dspy.rules import Rules
+from tagal_dspy.schema import CellError, Reject, RejectReason, Row
+from tagal_dspy.task import TableTask
+
+Strictness = Literal["valid", "strict"]
+
+
+class RowFilter:
+    """Judges decoded rows one at a time; every rejected row gets one reason of the closed set.
+
+    Args:
+        task: whose schema a row must fit, and whose real rows it must not equal.
+        strictness: `strict` wants cells within the observed ranges, no duplicate and no collision. `valid` is the
+            published method: only the number of cells, categories and number formats are checked.
+        duplicates: whether rows equal to an accepted one are `kept` or `dropped`; `strict` drops them always.
+        rules: what a row must keep besides, whatever the strictness.
+        condition: what a row must meet besides, likewise.
+    """
+
+    def __init__(
+        self,
+        task: TableTask,
+        strictness: Strictness = "strict",
+        *,
+        duplicates: Literal["kept", "dropped"] = "kept",
+        rules: Rules | None = None,
+        condition: Condition | None = None,
+    ) -> None:
+        self.task = task
+        self.strictness = strictness
+        self._drops_duplicates = strictness == "strict" or duplicates == "dropped"
+        self.rules = rules.fitted(task) if rules else None
+        self.condition = condition
+
+    def fitting(self, rows: Iterable[Row]) -> tuple[list[Row], list[Reject]]:
+        """The rows that fit the schema, the rules and the condition, in canonical text, and why the others do not."""
+        judged = [self._canonical(row) for row in rows]
+        fitting = [row for row in judged if not isinstance(row, Reject)]
+        details = dict(zip(fitting, self._unwanted(fitting), strict=True))
+        accepted, rejects = [], []
+        for each in judged:
+            if isinstance(each, Reject):
+                rejects.append(each)
+            elif (detail := details[each]) is None:
+                accepted.append(each)
+            else:
+                rejects.append(reject("constraint", each, detail))
+        return accepted, rejects
+
+    def _unwanted(self, rows: Sequence[Row]) -> list[str | None]:
+        """For each canonical row the rule that it breaks, or the condition that it does not meet."""
+        found: list[str | None] = self.rules.broken(rows) if self.rules else [None] * len(rows)
+        if self.condition is None:
+            return found
+        unmet = f"does not meet {self.condition.text}"
+        return [each or (None if self.condition.holds(row) else unmet) for each, row in zip(found, rows, strict=True)]
+
+    def _canonical(self, row: Row) -> Row | Reject:
+        cells = []
+        for column, text in zip(self.task.schema.modelled, row, strict=True):
+            try:
+                cells.append(column.canonical(text))
+            except CellError as error:
+                if error.reason == "out_of_range" and self.strictness == "valid":
+                    cells.append((text or "").strip())
+                    continue
+                return reject(error.reason, row, str(error))
+        return tuple(cells)
+
+    def repeated(self, row: Row, accepted: Container[Row]) -> Reject | None:
+        """The reject for a canonical row that was accepted before or is real; None where it is new."""
+        if self._drops_duplicates and row in accepted:
+            return reject("duplicate", row, "equal to an accepted row")
+        if self.strictness == "strict" and row in self.task.real_rows:
+            return reject("collision", row, "equal to a real row")
+        return None
+
+
+def reject(reason: RejectReason, row: Row, detail: str) -> Reject:
+    """A reject of a canonical row."""
+    return Reject.of(reason, ",".join(cell or "" for cell in row), detail)

@@ -1,0 +1,141 @@
+"""`Scheduler`: which rows to ask for next, decided from what is committed alone, never from what is under way."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+
+from tagal_dspy.acceptance import AcceptancePipeline
+from tagal_dspy.conditions import ANY, Slot
+from tagal_dspy.modules.turns import DrawRequest
+from tagal_dspy.settings import MANY_ROWS, RunSettings
+
+PATIENCE = 20
+"""Draws in a row without an accepted row after which a run gives up; more where a draw is of few rows."""
+
+PATIENCE_ROWS = 200
+"""Rows asked for in a row, none of them accepted, before which a run does not give up."""
+
+LOWEST_YIELD = 0.1
+"""Share of rows expected to be accepted, however many were rejected so far."""
+
+
+class Scheduler:
+    """Plans rounds until enough rows are accepted, or too many draws failed.
+
+    Args:
+        settings: `rows_per_draw` and `draws` say what a round asks for.
+        acceptance: the rows committed so far.
+        quotas: rows wanted in each slot; None where any rows do.
+        n_rows: how many rows are wanted.
+        pause_after: draws in a row without an accepted row after which planning pauses until `resume`.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        acceptance: AcceptancePipeline,
+        quotas: Mapping[Slot, int] | None,
+        n_rows: int,
+        pause_after: int | None = None,
+    ) -> None:
+        self._settings, self._acceptance, self._quotas = settings, acceptance, quotas
+        self._pause_after = pause_after
+        per_draw = settings.rows_per_draw or MANY_ROWS
+        self._patience = max(PATIENCE, math.ceil(PATIENCE_ROWS / per_draw))
+        per_slot = (quotas or {ANY: n_rows}).values()
+        self._max_draws = PATIENCE + PATIENCE * sum(math.ceil(n / per_draw) for n in per_slot)
+        self._asked: Counter[Slot] = Counter()
+        self._pending: dict[int, int] = {}
+        self._n_planned = 0
+        self._n_offered: list[int] = []
+        self._is_paused = False
+        self.n_draws = 0
+        self.n_failed = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last row is accepted."""
+        return self._acceptance.n_missing == 0
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether rows are missing and draws are left."""
+        return not self.is_complete and self.n_failed < self._patience and self.n_draws < self._max_draws
+
+    def next(self) -> DrawRequest | None:
+        """The next round; None while no further one is wanted."""
+        if not self.wants_more or self._is_paused:
+            return None
+        slot = self._next_slot()
+        n_missing = self._missing(slot)
+        if n_missing <= 0:
+            return None
+        per_draw = self._settings.rows_per_draw
+        n_rows = None if per_draw is None else min(per_draw, n_missing)
+        request = self.request(slot, n_rows)
+        self._pending[request.number] = n_rows or self._expected_rows()
+        self._asked[slot] += self._pending[request.number]
+        return request
+
+    def request(self, slot: Slot, n_rows: int | None) -> DrawRequest:
+        """A round that is planned now, numbered; it sees the rows that are accepted now."""
+        self._n_planned += 1
+        rows = self._acceptance.rows if slot == ANY else self._acceptance.by_slot.get(slot, [])
+        return DrawRequest(self._n_planned - 1, slot, n_rows, len(rows))
+
+    def committed(
+        self, request: DrawRequest, n_draws: int, n_offered: int, n_accepted: int, *, is_left_out: bool = False
+    ) -> None:
+        """Learn from a round that is committed.
+
+        Args:
+            request: of the round.
+            n_draws: draws that it made.
+            n_offered: rows that it offered.
+            n_accepted: rows of these that were accepted.
+            is_left_out: whether it is a conversation whose rows are not meant for the table.
+        """
+        self.n_draws += n_draws
+        self._asked[request.slot] -= self._pending.pop(request.number, 0)
+        if not is_left_out:
+            self._n_offered.append(n_offered)
+            self.n_failed = 0 if n_accepted else self.n_failed + 1
+            self._is_paused = self._pause_after is not None and self.n_failed > 0 == self.n_failed % self._pause_after
+
+    def resume(self) -> bool:
+        """Whether planning had paused, and goes on now."""
+        was_paused, self._is_paused = self._is_paused, False
+        return was_paused and self.wants_more
+
+    def _next_slot(self) -> Slot:
+        """The slot with most rows missing; any rows while classes fill together and none of them is complete."""
+        missing = self._acceptance.missing
+        one_complete = any(n == 0 < (self._quotas or {})[slot] for slot, n in missing.items() if slot != ANY)
+        by_class = all(slot.condition is None for slot in missing)
+        if self._settings.draws == "joint" and by_class and not one_complete:
+            return ANY
+        return max(missing, key=self._missing)
+
+    def _missing(self, slot: Slot) -> int:
+        """Rows of a slot still to be asked for: those wanted, as many more as will be rejected at the rate so far,
+        less those that rounds under way were asked for; of a slot without a quota, all that are missing."""
+        missing = self._acceptance.missing
+        if slot in missing:
+            return math.ceil(missing[slot] / self._yield()) - self._asked[slot]
+        return math.ceil(self._acceptance.n_missing / self._yield()) - sum(self._asked.values())
+
+    def _yield(self) -> float:
+        """The share of rows that is accepted; of rows that nobody counts beforehand, those that come are expected."""
+        if self._settings.rows_per_draw is None:
+            return 1.0
+        n_lost = sum(n for reason, n in self._acceptance.reject_counts().items() if reason != "quota_full")
+        n_accepted = len(self._acceptance.rows)
+        return max(LOWEST_YIELD, (n_accepted + 1) / (n_accepted + n_lost + 1))
+
+    def _expected_rows(self) -> int:
+        """Rows of a draw that is asked for as many as possible: the mean of those offered so far."""
+        if not self._n_offered:
+            return MANY_ROWS
+        return max(1, round(sum(self._n_offered) / len(self._n_offered)))
