@@ -63,6 +63,49 @@ def test_useless_sentence_leaves_the_seed_program() -> None:
     assert instructions(found.program) == instructions(seed_program())
 
 
+class Rewording:
+    """An optimizer that finds one program, which writes people of 21 only."""
+
+    def compile(self, program: SynthLoop, trainset: list[dspy.Example]) -> SynthLoop:
+        found = program.deepcopy()
+        predict = found.generator.predict
+        predict.signature = predict.signature.with_instructions(f"{predict.signature.instructions} {PLANTED}")
+        return found
+
+
+def reworded(even: float, odd: float) -> Compiled:
+    """What comes of a program that scores so much more than the seed program on tasks of even and of odd seeds."""
+
+    def answer(asked: Asked) -> Answer:
+        age = 21 if PLANTED in asked.system else 60
+        return {"rows": "\n".join(f"{age},{20 + place}.5,Ghent,yes" for place in range(10))}
+
+    def metric(gold: Any, pred: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None) -> float:
+        gain = odd if gold.seed % 2 else even
+        return 0.5 + (gain if (pred.table["age"] == 21).all() else 0.0)
+
+    with dspy.context(lm=scripted_lm(answer, cache=False)):
+        return compile_program(seed_program(), people_tasks(), metric, Rewording(), budget=Budget(max_calls=200))
+
+
+def test_gain_within_noise_is_not_claimed() -> None:
+    found = reworded(even=0.3, odd=-0.1)
+    assert found.gain is not None
+    assert found.gain.difference == pytest.approx(0.1)
+    assert 0.05 < found.gain.p_value < 0.5
+    assert not found.improved
+    assert instructions(found.program) == instructions(seed_program())
+
+
+def test_significant_loss_leaves_the_seed_program() -> None:
+    found = reworded(even=-0.2, odd=-0.1)
+    assert found.gain is not None
+    assert found.gain.high < 0
+    assert found.gain.p_value < 0.05
+    assert not found.improved
+    assert instructions(found.program) == instructions(seed_program())
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_budget_of_calls_is_never_exceeded_by_sixteen_threads(optimizer: str) -> None:
     found, n_calls = compiled(optimizer, budget=Budget(max_calls=100), n_threads=16)
