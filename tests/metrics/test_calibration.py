@@ -72,6 +72,42 @@ def test_intervals_cover_the_truth_in_nine_of_ten_simulations(kind: str, truth: 
     assert np.mean(values) == pytest.approx(truth, abs=0.05)
 
 
+def test_intervals_cover_the_truth_though_ceiling_tables_share_most_of_their_rows() -> None:
+    n_covered = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        train, made = draw(50, rng), draw(40, rng)
+        score = calibrate(relation, synthetic=made, train=train, n_replicates=4, seed=seed)
+        n_covered += score.low <= 1 <= score.high
+    assert 90 <= n_covered <= 99
+
+
+def measured_tables(train: pd.DataFrame, n_rows: int) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
+    """The tables of floor and ceiling."""
+    seen: list[pd.DataFrame] = []
+
+    def measure(table: pd.DataFrame) -> Matrix:
+        seen.append(table)
+        return np.zeros(1)
+
+    anchors(measure, train=train, n_rows=n_rows, n_replicates=3)
+    return seen[:3], seen[3:]
+
+
+def test_ceiling_draws_the_same_rows_whatever_the_floor_draws() -> None:
+    wide = draw(50, np.random.default_rng(0))
+    narrow = wide[["x"]]  # the floor draws each column on its own, and so half as often
+    ceilings = [[table["x"].tolist() for table in measured_tables(train, 20)[1]] for train in (narrow, wide)]
+    assert ceilings[0] == ceilings[1]
+
+
+def test_floor_and_ceiling_do_not_draw_alike() -> None:
+    # Tables longer than the real one are drawn with replacement: from one stream, both kinds would start alike.
+    floors, ceilings = measured_tables(draw(50, np.random.default_rng(0)), 60)
+    drawn = [tuple(table["x"]) for table in floors + ceilings]
+    assert len(set(drawn)) == len(drawn)
+
+
 def test_resampled_test_rows_widen_the_interval_unless_shared() -> None:
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.1, 200)
