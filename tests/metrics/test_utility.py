@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import metrics as sk
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from tagal_dspy.errors import DataError, SettingsError
-from tagal_dspy.metrics import Learning, combined, scoring, trtr, tstr
+from tagal_dspy.metrics import Learning, Utility, combined, scoring, trtr, tstr
 from tagal_dspy.metrics.models import make_model
 from tagal_dspy.schema import TableSchema
 
@@ -164,6 +165,27 @@ def test_mixes_go_from_all_real_to_all_synthetic(
     found = combined(real=real, synthetic=useless, holdout=holdout, schema=schema, mixes=(0.0, 0.5, 1.0), learning=FAST)
     assert found[0.0].value > found[1.0].value
     assert found[1.0] == tstr(synthetic=useless, holdout=holdout, schema=schema, learning=FAST)
+
+
+def guessed(holdout: pd.DataFrame, schema: TableSchema, *seeds: int) -> Utility:
+    """What guesses are worth, which depend on the seed of the classifier and on nothing that was learned."""
+    guesses = DummyClassifier(strategy="stratified")
+    learning = Learning("accuracy", [guesses], seeds=seeds, n_bootstrap=20)
+    return tstr(synthetic=holdout, holdout=holdout, schema=schema, learning=learning)
+
+
+def test_value_is_the_mean_over_the_classifier_seeds(holdout: pd.DataFrame, schema: TableSchema) -> None:
+    both, first, second = (guessed(holdout, schema, *seeds) for seeds in ((0, 1), (0,), (1,)))
+    assert first.value != second.value
+    assert both.value == pytest.approx((first.value + second.value) / 2)
+
+
+def test_resamples_draw_one_of_the_classifier_seeds_each(holdout: pd.DataFrame, schema: TableSchema) -> None:
+    both, first, second = (guessed(holdout, schema, *seeds).draws for seeds in ((0, 1), (0,), (1,)))
+    of_first, of_second = both == first, both == second
+    assert (of_first | of_second).all()
+    assert not of_first.all()
+    assert not of_second.all()
 
 
 def test_resamples_spread_round_the_value(fresh: pd.DataFrame, holdout: pd.DataFrame, schema: TableSchema) -> None:
