@@ -11,6 +11,7 @@ import dspy
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
 from tagal_dspy.errors import SettingsError
 from tagal_dspy.metrics import Learning, TableMetric, baseline
@@ -81,6 +82,18 @@ def test_row_order_and_index_change_nothing(task: TableTask) -> None:
     assert first.score == second.score
     assert first.scores == second.scores
     assert first.objectives == second.objectives
+
+
+def test_ceiling_of_all_training_rows_is_what_these_rows_score_to_the_last_bit() -> None:
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 20, 100)
+    x = 8 * 10**15 + small  # so large that the mean depends on the order of rows
+    y = 8 * 10**15 + small + rng.integers(0, 5, 100)
+    frame = pd.DataFrame({"x": x, "y": y, "rich": np.where(rng.random(100) < 0.5, "yes", "no")})
+    task = TableTask(frame, target="rich")
+    learning = Learning(classifiers=[RandomForestClassifier(5)], seeds=(0,), n_bootstrap=5)
+    scores = TableMetric(learning=learning, n_replicates=2).evaluate(task, task.train).scores
+    assert {name: score.raw - score.ceiling for name, score in scores.items()} == {"fidelity": 0.0, "utility": 0.0}
 
 
 def test_call_returns_what_optimisers_read(metric: TableMetric, gold: dspy.Example, task: TableTask) -> None:
