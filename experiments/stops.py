@@ -45,6 +45,8 @@ QUICK = (0, 1, 2, 3, N_GENERATE)
 SECONDS = (0.05, 0.25)
 """Shortest and longest delay of an answer."""
 CONCURRENCY = 8
+MARGIN = 12
+"""Calls that an uninterrupted run still makes after the latest moment: more than while a stop takes effect."""
 MAX_RESUMES = 3
 SETTINGS = """
 n_iter = 2
@@ -147,6 +149,7 @@ def files() -> Iterator[Files]:
 
 
 def command(job: str, case: Case, to: Files) -> list[Any]:
+    """The arguments of `tagal` that begin a run."""
     lm = ("--lm", "openai/fake", "--api-base", case.address)
     kept = ("--run", to.run.name, "--out", to.out(job).name)
     if job == "optimize":
@@ -169,11 +172,11 @@ def line(port: int, ending: Ending, whole: Whole) -> dict[str, Any]:
     """End a run, look at what it left, and resume it."""
     case = Case(port, f"run-{ending.number}", seconds=SECONDS)
     rng = random.Random(f"{SEED}/{ending.number}")
-    moment = rng.randint(1, max(1, whole.asked.total() - CONCURRENCY))
+    moment = rng.randint(1, max(1, whole.asked.total() - MARGIN))
     with files() as to:
         process = start(to.folder, *command(ending.job, case, to))
         wait_for(lambda: len(case.log().answered) >= moment or process.poll() is not None)
-        time.sleep(rng.uniform(0, SECONDS[1]))
+        time.sleep(rng.uniform(0, SECONDS[0]))
         forms = WAYS[ending.way]
         forms[ending.number // len(WAYS) % len(forms)](process, case)
         began = time.monotonic()
@@ -278,8 +281,8 @@ def claims(lines: pd.DataFrame) -> list[tuple[str, bool]]:
     ]
     return [
         (f"{way}: {claim} ({held.sum()} of {len(held)})", bool(held.all()))
-        for claim, of, holds in checks
-        for way, held in holds.groupby(of["way"], sort=False)
+        for claim, subset, holds in checks
+        for way, held in holds.groupby(subset["way"], sort=False)
     ]
 
 
@@ -298,7 +301,11 @@ def main(given: argparse.Namespace) -> int:
             if given.out is not None:
                 given.out.parent.mkdir(parents=True, exist_ok=True)
                 pd.DataFrame(lines).to_csv(given.out, index=False)
-    return told(claims(pd.DataFrame(lines)))
+    frame = pd.DataFrame(lines)
+    graceful = frame[frame["way"] != "SIGKILL"]
+    n_dropped = (graceful["requests"] - graceful["answered"]).sum()
+    print(f"{len(graceful)} graceful ends dropped {n_dropped} requests unanswered; a provider may charge for them")
+    return told(claims(frame))
 
 
 if __name__ == "__main__":
