@@ -8,8 +8,8 @@ rows raise no false alarms.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -59,11 +59,58 @@ def measure(
     profile = profile_of(task, slot)
     if not rows or not profile.rows:
         return _reject_shares(rejects, len(rows))[:limit]
-    cells = profile.coded(rows)
-    found = [*_margins(profile, rows, cells), *_pairs(profile, cells), *_repetitions(profile, rows)]
+    counts = MarginCounts(profile)
+    cells = counts.add(rows)
+    found = [*_margins(profile, counts), *_pairs(profile, cells), *_repetitions(profile, rows)]
+    return [*_alarms(profile, found), *_reject_shares(rejects, len(rows))][:limit]
+
+
+class MarginCounts:
+    """How often each value and each level occurs in rows that come and go; see `measure_margins`.
+
+    Args:
+        profile: codes the rows.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self.n_rows = 0
+        self.values: list[Counter[str | None]] = [Counter() for _ in profile.levels]
+        self.levels = [np.zeros(each.n_levels, dtype=np.int64) for each in profile.levels]
+        self._profile = profile
+
+    def add(self, rows: Sequence[Row]) -> Ints:
+        """Count rows; returns them as levels."""
+        cells = self._changed(rows, 1)
+        for values, texts in zip(self.values, zip(*rows, strict=True), strict=bool(rows)):
+            values.update(texts)
+        return cells
+
+    def remove(self, rows: Sequence[Row]) -> None:
+        """Count rows no longer."""
+        self._changed(rows, -1)
+        for values, texts in zip(self.values, zip(*rows, strict=True), strict=bool(rows)):
+            values.subtract(texts)
+            for text in {text for text in texts if not values[text]}:
+                del values[text]
+
+    def _changed(self, rows: Sequence[Row], sign: int) -> Ints:
+        cells = self._profile.coded(rows)
+        self.n_rows += sign * len(rows)
+        for place, levels in enumerate(self.levels):
+            levels += sign * np.bincount(cells[:, place], minlength=len(levels))
+        return cells
+
+
+def measure_margins(task: TableTask, counts: MarginCounts, slot: Slot = ANY) -> list[Discrepancy]:
+    """The differences of single columns alone, for rows that are counted already; see `measure`."""
+    profile = profile_of(task, slot)
+    return _alarms(profile, _margins(profile, counts)) if counts.n_rows and profile.rows else []
+
+
+def _alarms(profile: Profile, found: Sequence[Discrepancy]) -> list[Discrepancy]:
+    """What chance would not bring, the most surprising first."""
     alarms = [each for each in found if each.surprise > _threshold(profile, each)]
-    alarms.sort(key=lambda each: -each.surprise)
-    return [*alarms, *_reject_shares(rejects, len(rows))][:limit]
+    return sorted(alarms, key=lambda each: -each.surprise)
 
 
 def _threshold(profile: Profile, found: Discrepancy) -> float:
@@ -78,9 +125,9 @@ def _threshold(profile: Profile, found: Discrepancy) -> float:
     return float(np.log10(3 * n_tests / ALARM))
 
 
-def _surprise(k: Any, n: int, real_k: Any, real_n: int) -> Floats:
+def _surprise(k: Any, n: Any, real_k: Any, real_n: Any) -> Floats:
     """-log10 of the two-sided chance that k of n and real_k of real_n come from one population (hypergeometric)."""
-    k, real_k = np.asarray(k), np.asarray(real_k)
+    k, n, real_k, real_n = (np.asarray(each) for each in (k, n, real_k, real_n))
     population, marked = n + real_n, k + real_k
     above = stats.hypergeom.sf(k - 1, population, marked, n)
     below = stats.hypergeom.cdf(k, population, marked, n)
@@ -91,72 +138,98 @@ def _surprise_of(chance: Any) -> Floats:
     return np.asarray(-np.log10(np.clip(chance, 1e-300, 1.0)))
 
 
-def _margins(profile: Profile, rows: Sequence[Row], cells: Ints) -> list[Discrepancy]:
-    found: list[Discrepancy | None] = []
-    n, real_n = len(rows), len(profile.rows)
-    for place, (levels, texts) in enumerate(zip(profile.levels, zip(*rows, strict=True), strict=True)):
-        real, counts = profile.counts[place], Counter(texts)
-        found.append(_missing(levels.name, counts[None], n, real[None], real_n))
+class _Share(NamedTuple):
+    """How often something is the case in the rows and in the real table.
+
+    Attributes:
+        k, n, real_k, real_n: how often, of how many rows, here and there.
+        described: the discrepancy, given its surprise.
+        n_candidates: values that could have been the one, of which it was chosen.
+    """
+
+    k: int
+    n: int
+    real_k: int
+    real_n: int
+    described: Callable[[float], Discrepancy]
+    n_candidates: int = 1
+
+
+def _margins(profile: Profile, counts: MarginCounts) -> list[Discrepancy]:
+    """Those of single columns that may be alarms; most are none, and need no words."""
+    shares: list[_Share] = []
+    n, real_n = counts.n_rows, len(profile.rows)
+    for place, levels in enumerate(profile.levels):
+        real, values = profile.counts[place], counts.values[place]
+        shares.append(_missing(levels.name, values[None], n, real[None], real_n))
         if levels.cuts is None:
-            found += _shares(levels.name, counts, n, real, real_n)
+            shares += _categories(levels.name, values, n, real, real_n)
         else:
-            found += [_below(profile, place, cells[:, place], cut) for cut in range(len(levels.cuts))]
-            found += _stuck(levels.name, counts, n, real, real_n)
-    return [each for each in found if each is not None]
+            shares += _below(profile, place, counts.levels[place])
+            shares += _stuck(levels.name, values, n, real, real_n)
+    # Most of a thousand categories are equally rare: each distinct case is looked at once.
+    distinct, places = np.unique([each[:4] for each in shares], axis=0, return_inverse=True)
+    surprises = _surprise(*distinct.T)[places.ravel()] - np.log10([each.n_candidates for each in shares])
+    return [shares[i].described(float(surprises[i])) for i in np.flatnonzero(surprises > LEAST_SURPRISE)]
 
 
-def _shares(name: str, counts: Counter[Any], n: int, real: Counter[Any], real_n: int) -> list[Discrepancy]:
+def _categories(name: str, counts: Counter[Any], n: int, real: Counter[Any], real_n: int) -> list[_Share]:
     values = [value for value in counts | real if value is not None]
-    pairs = np.array([(counts[value], real[value]) for value in values]).reshape(-1, 2)
-    # Most of a thousand categories are equally rare, and few of them can raise an alarm: only those get words.
-    distinct, places = np.unique(pairs, axis=0, return_inverse=True)
-    surprises = _surprise(distinct[:, 0], n, distinct[:, 1], real_n)[places.ravel()]
-    return [
-        _share("share", name, values[i], pairs[i, 0] / n, pairs[i, 1] / real_n, float(surprises[i]))
-        for i in np.flatnonzero(surprises > LEAST_SURPRISE)
-    ]
+    return [_value_share("share", name, value, counts[value], n, real[value], real_n) for value in values]
 
 
-def _share(kind: Any, name: str, value: str, share: float, real_share: float, surprise: float) -> Discrepancy:
-    shown = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}..."
-    text = f'"{name}" is {shown} in {_percent(share)} of the rows, {_percent(real_share)} in the real table'
-    return Discrepancy(
-        kind=kind, columns=(name,), text=text, surprise=surprise, value=value, excess=float(share - real_share)
-    )
+def _value_share(
+    kind: Any, name: str, value: str, k: int, n: int, real_k: int, real_n: int, n_candidates: int = 1
+) -> _Share:
+    def described(surprise: float) -> Discrepancy:
+        shown = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}..."
+        text = f'"{name}" is {shown} in {_percent(k / n)} of the rows, {_percent(real_k / real_n)} in the real table'
+        excess = float(k / n - real_k / real_n)
+        return Discrepancy(kind=kind, columns=(name,), text=text, surprise=surprise, value=value, excess=excess)
+
+    return _Share(k, n, real_k, real_n, described, n_candidates)
 
 
-def _stuck(name: str, counts: Counter[Any], n: int, real: Counter[Any], real_n: int) -> list[Discrepancy]:
+def _stuck(name: str, counts: Counter[Any], n: int, real: Counter[Any], real_n: int) -> list[_Share]:
     value, k = max(((v, c) for v, c in counts.items() if v is not None), key=lambda each: each[1], default=(None, 0))
     if value is None or k / n <= real[value] / real_n:
         return []
-    surprise = float(_surprise(k, n, real[value], real_n))
     # Any of the values could have been the most frequent one.
-    surprise -= float(np.log10(max(1, len(counts))))
-    return [_share("stuck", name, value, k / n, real[value] / real_n, surprise)]
+    return [_value_share("stuck", name, value, k, n, real[value], real_n, max(1, len(counts)))]
 
 
-def _missing(name: str, k: int, n: int, real_k: int, real_n: int) -> Discrepancy:
-    text = f'"{name}" is missing in {_percent(k / n)} of the rows, {_percent(real_k / real_n)} in the real table'
-    surprise = float(_surprise(k, n, real_k, real_n))
-    return Discrepancy(kind="missing", columns=(name,), text=text, surprise=surprise, excess=k / n - real_k / real_n)
+def _missing(name: str, k: int, n: int, real_k: int, real_n: int) -> _Share:
+    def described(surprise: float) -> Discrepancy:
+        text = f'"{name}" is missing in {_percent(k / n)} of the rows, {_percent(real_k / real_n)} in the real table'
+        return Discrepancy(
+            kind="missing", columns=(name,), text=text, surprise=surprise, excess=k / n - real_k / real_n
+        )
+
+    return _Share(k, n, real_k, real_n, described)
 
 
-def _below(profile: Profile, place: int, codes: Ints, cut: int) -> Discrepancy | None:
-    levels = profile.levels[place]
-    start = profile.offsets[place]
-    real_bins = np.diag(profile.tables)[start : start + levels.n_levels]
-    n, real_n = int((codes > 0).sum()), int(real_bins[1:].sum())
+def _below(profile: Profile, place: int, bins: Ints) -> list[_Share]:
+    """Shares of values up to each cut."""
+    levels, start = profile.levels[place], profile.offsets[place]
+    real_bins = np.diag(profile.tables)[start : start + levels.n_levels].astype(np.int64)
+    n, real_n = int(bins[1:].sum()), int(real_bins[1:].sum())
     if n == 0 or real_n == 0:
-        return None
-    k, real_k = int(((codes > 0) & (codes <= cut + 1)).sum()), int(real_bins[1 : cut + 2].sum())
-    limit = levels.limit(cut)
-    shares = f"{_percent(k / n)} of the rows, {_percent(real_k / real_n)} in the real table"
-    verb = "has" if isinstance(levels.column, TextColumn) else "is"
-    text = f'"{levels.name}" {verb} at most {limit} in {shares}'
-    surprise = float(_surprise(k, n, real_k, real_n))
-    return Discrepancy(
-        kind="level", columns=(levels.name,), text=text, surprise=surprise, value=limit, excess=k / n - real_k / real_n
-    )
+        return []
+
+    def share(cut: int, k: int, real_k: int) -> _Share:
+        def described(surprise: float) -> Discrepancy:
+            limit, verb = levels.limit(cut), "has" if isinstance(levels.column, TextColumn) else "is"
+            shares = f"{_percent(k / n)} of the rows, {_percent(real_k / real_n)} in the real table"
+            text = f'"{levels.name}" {verb} at most {limit} in {shares}'
+            excess = k / n - real_k / real_n
+            return Discrepancy(
+                kind="level", columns=(levels.name,), text=text, surprise=surprise, value=limit, excess=excess
+            )
+
+        return _Share(k, n, real_k, real_n, described)
+
+    below, real_below = np.cumsum(bins[1:-1]).tolist(), np.cumsum(real_bins[1:-1]).tolist()
+    return [share(cut, k, real_k) for cut, (k, real_k) in enumerate(zip(below, real_below, strict=True))]
 
 
 def _pairs(profile: Profile, cells: Ints) -> list[Discrepancy]:

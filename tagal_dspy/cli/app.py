@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -10,9 +9,8 @@ from typing import Annotated, Optional
 import typer
 
 from tagal_dspy.characters import visible
+from tagal_dspy.cli.stopping import exit_code, is_of_signal, leave, signals_handled
 from tagal_dspy.errors import DataError, TagalError
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="tagal",
@@ -509,23 +507,16 @@ def report_study(
 def main() -> None:
     """Run the command line; an error on purpose is one line, or one for each problem of the data, and exit code 2."""
     try:
-        app()
+        with signals_handled():
+            app()
     except TagalError as error:
         problems = str(error).splitlines() if isinstance(error, DataError) else [str(error)]
         lines = [visible(" ".join(problem.split())) for problem in problems]
         sys.stderr.writelines(f"tagal: {line}\n" for line in lines if line)
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("tagal: interrupted\n")
-        _leave()
+    except KeyboardInterrupt as stop:
+        leave(exit_code(stop))
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:
-            _leave()
+        if is_of_signal(stop.code):
+            leave(stop.code)
         raise
-
-
-def _leave() -> None:
-    """End at once: Python would wait for every call under way, and a server may take minutes."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(INTERRUPTED)

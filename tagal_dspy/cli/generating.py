@@ -20,6 +20,7 @@ from tagal_dspy.cli.describing import named
 from tagal_dspy.cli.files import check_free, write_text
 from tagal_dspy.cli.options import Options
 from tagal_dspy.cli.progress import progress_shown, summary_table
+from tagal_dspy.cli.stopping import exit_code
 from tagal_dspy.cli.terminal import out, out_json, say
 from tagal_dspy.datasets import csv_text, guarded, load_dataset, read_table, write_table
 from tagal_dspy.engines import Prices, cache_dir, count_tokens, is_local, pricing
@@ -126,7 +127,7 @@ def generate(data: str, options: Options, output: Output, kept: Kept) -> int:
         say(f"note: {label!r} has {n_there} training rows; all of them are few-shots")
     use_cache(kept.cache)
     with RunStore(kept.run_file(name)) as store:
-        command = {"data": data, "options": options.model_dump(mode="json"), "output": output.texts}
+        command = {"kind": "generate", "data": data, "options": options.model_dump(mode="json"), "output": output.texts}
         store.note(
             "command", {**command, "folder": str(Path.cwd()), "cache": kept.cache and str(kept.cache.absolute())}
         )
@@ -193,10 +194,9 @@ class _Sampling:
         elif not isinstance(problem, RunError):
             with suppress(OutputError):  # a full disk, maybe
                 self._store.note("status", "stopped")
-            say(f"go on with: tagal runs resume {run_name(self._store.path)}")
+            say(f"resume with: tagal runs resume {run_name(self._store.path)}")
         if isinstance(problem, KeyboardInterrupt):
-            say("interrupted")
-            return 130
+            return exit_code(problem)
         raise problem
 
     def _sampled(self, show: Callable[[Progress], None]) -> TagalError | KeyboardInterrupt | None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextvars
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import dspy
 from dspy.utils.exceptions import LMError
@@ -22,6 +20,7 @@ from tagal_dspy.cli.files import check_free, write_text
 from tagal_dspy.cli.generating import default_cache, fitted, prices, use_cache
 from tagal_dspy.cli.options import Options
 from tagal_dspy.cli.progress import spend_shown
+from tagal_dspy.cli.stopping import exit_code
 from tagal_dspy.cli.terminal import Terminal, out, out_json, say
 from tagal_dspy.engines import is_local, make_lm, pricing
 from tagal_dspy.errors import EngineError, OutputError, RunError, SettingsError, TagalError
@@ -64,6 +63,11 @@ class Output(NamedTuple):
     html: Path | None
     force: bool
     as_json: bool
+
+    @property
+    def texts(self) -> dict[str, str | None]:
+        """The same, as a run records it."""
+        return {"out": str(self.path), "html": str(self.html) if self.html else None}
 
     def check(self) -> None:
         """Raise `OutputError` or `SettingsError` for what could not be written in the end."""
@@ -108,27 +112,23 @@ class _Job:
         return runs_dir() / f"{Path(self.asked.data[-1]).stem}-{self.asked.optimizer}-{key}{SUFFIX}"
 
     def compiled(self, store: RunStore) -> Compiled:
-        """Optimize on another thread: on the main one DSPy would take an interrupt for itself."""
-        thread = ThreadPoolExecutor(1, "tagal-optimizer")
+        """Optimize within the budget."""
         reflection_lm = _lm(self.asked.reflection_lm, self.options) if self.asked.reflection_lm else None
         with dspy.context(lm=self.lm), spend_shown(self.options.budget) as on_usage, _engine_errors():
-            return thread.submit(
-                contextvars.copy_context().run,
-                lambda: compile_program(
-                    self.program,
-                    self.tasks,
-                    TableMetric(),
-                    self.asked.optimizer,
-                    budget=self.options.budget,
-                    reflection_lm=reflection_lm,
-                    price=self.price,
-                    store=store,
-                    seed=self.options.seed,
-                    n_threads=N_THREADS,
-                    demos=self.asked.demos,
-                    on_usage=on_usage,
-                ),
-            ).result()
+            return compile_program(
+                self.program,
+                self.tasks,
+                TableMetric(),
+                self.asked.optimizer,
+                budget=self.options.budget,
+                reflection_lm=reflection_lm,
+                price=self.price,
+                store=store,
+                seed=self.options.seed,
+                n_threads=N_THREADS,
+                demos=self.asked.demos,
+                on_usage=on_usage,
+            )
 
 
 def plan(options: Options, asked: Asked, as_json: bool) -> None:
@@ -162,6 +162,7 @@ def optimize(options: Options, asked: Asked, output: Output, run: Path | None) -
     job = _Job(options, asked)
     use_cache(None)
     with RunStore(run or job.run_file()) as store:
+        store.note("command", _command(options, asked, output))
         try:
             found = job.compiled(store)
             store.note("status", "compiled")
@@ -169,10 +170,20 @@ def optimize(options: Options, asked: Asked, output: Output, run: Path | None) -
             _stopped(store, error)
             if isinstance(error, TagalError):
                 raise
-            say("interrupted")
-            return 130
+            return exit_code(error)
         _written(found, output, run_name(store.path))
     return 0
+
+
+def _command(options: Options, asked: Asked, output: Output) -> dict[str, Any]:
+    """The command as a run records it, so that it can be resumed."""
+    return {
+        "kind": "optimize",
+        "folder": str(Path.cwd()),
+        "options": options.model_dump(mode="json"),
+        "asked": asked._asdict(),
+        "output": output.texts,
+    }
 
 
 def _stopped(store: RunStore, error: BaseException) -> None:
@@ -181,7 +192,7 @@ def _stopped(store: RunStore, error: BaseException) -> None:
     elif not isinstance(error, RunError):
         with suppress(OutputError):  # a full disk, maybe
             store.note("status", "stopped")
-        say("go on by giving the same command again, with a larger budget maybe; what is recorded is not asked again")
+        say(f"resume with: tagal runs resume {run_name(store.path)}")
 
 
 def _written(found: Compiled, output: Output, run: str) -> None:

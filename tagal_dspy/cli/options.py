@@ -64,7 +64,7 @@ def read_options(config: Path | None, schema: Path | None, given: dict[str, Any]
 def merged_options(values: dict[str, Any], schema: Path | None, given: dict[str, Any]) -> Options:
     """See `read_options`; `values` are what a file says."""
     values = _flat(values)
-    table = {**_section(values, "table"), **(read_toml(schema) if schema else {})}
+    table = {**section(values, "table"), **(read_toml(schema) if schema else {})}
     values |= {name: value for name, value in given.items() if value is not None}
     table |= {name: values.pop(name) for name in ("target", "notes") if name in values}
     if values.get("remaining"):
@@ -89,9 +89,9 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
     flat = dict(values)
     budget = {"budget": Budget.parse(flat["budget"]).model_dump(exclude_none=True)} if _is_text(flat, "budget") else {}
     for name, known in (("budget", BUDGET_FIELDS), ("settings", frozenset(RunSettings.model_fields))):
-        section = _section({**flat, **budget}, name)
+        given = section({**flat, **budget}, name)
         flat.pop(name, None)
-        for key, value in section.items():
+        for key, value in given.items():
             if key not in known:
                 raise SettingsError(f"[{name}] has an unknown name {key!r}; {nearest(key, known)}")
             if key in flat:
@@ -104,11 +104,12 @@ def _is_text(values: dict[str, Any], name: str) -> bool:
     return isinstance(values.get(name), str)
 
 
-def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
-    section = values.pop(name, {})
-    if not isinstance(section, dict):
-        raise SettingsError(f"{name} is {section!r}; expected a section [{name}] with names and values")
-    return section
+def section(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """Take a section out of the values of a file, empty where there is none."""
+    found = values.pop(name, {})
+    if not isinstance(found, dict):
+        raise SettingsError(f"{name} is {found!r}; expected a section [{name}] with names and values")
+    return found
 
 
 def _alone(values: dict[str, Any]) -> None:

@@ -29,16 +29,20 @@ def progress_shown(n_rows: int, *, alone: bool) -> Iterator[Callable[[Progress],
         with Live(Text(f"0/{n_rows} rows; waiting for the model"), console=terminal, transient=True) as live:
             yield lambda progress: live.update(Text(_line(progress, started)))
         return
-    said, complete = started, False
+    said, last = started, ""
 
     def show(progress: Progress) -> None:
-        nonlocal said, complete
-        was_complete, complete = complete, len(progress.rows) >= progress.n_wanted
-        if not was_complete and (complete or time.monotonic() - said >= SECONDS_BETWEEN_LINES):
+        nonlocal said, last
+        last = _line(progress, started)
+        if len(progress.rows) < progress.n_wanted and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
             said = time.monotonic()
-            say(_line(progress, started))
+            say(last)
 
-    yield show
+    try:
+        yield show
+    finally:
+        if last:
+            say(last)
 
 
 def _line(progress: Progress, started: float) -> str:

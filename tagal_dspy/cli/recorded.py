@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tagal_dspy.cli.terminal import Terminal, out, out_json
 from tagal_dspy.datasets import guarded, write_table
 from tagal_dspy.errors import DataError, RunError, TagalError
 from tagal_dspy.recording import SUFFIX, RunRecord, load_run, remove_run, runs_dir
+from tagal_dspy.settings import validated
 
 LOCAL = "local:"
 NAMES_OF_FILES = ("lm", "critic_lm", "summary_lm", "examples", "program", "remaining")
@@ -68,21 +69,47 @@ def resume_run(name: str, budget: Mapping[str, float | None], new: Path | None, 
     """Make a run again from its record, and replace the files that it wrote before; returns the exit code."""
     check_free(new, force)
     path = _path(name)
-    facts = load_run(path).facts
-    command = facts.get("command")
-    if "optimizer" in facts.get("fingerprint", {}):
-        raise RunError(f"the run {path} is of `tagal optimize`; go on with it by giving the same command again")
+    command = load_run(path).facts.get("command")
     if command is None:
-        raise RunError(f"the run {path} was made in Python; go on with it there, with the same arguments")
-    folder, asked = Path(command["folder"]), command["options"]
-    files = {what: _found(folder, asked[what]) for what in NAMES_OF_FILES if asked.get(what)}
+        raise RunError(f"the run {path} was made in Python; resume it there, with the same arguments")
     limits = {what: limit for what, limit in budget.items() if limit is not None}
-    options = Options.model_validate({**asked, **files, "budget": limits})
-    old = command["output"]
+    resume = _resume_optimize if isinstance(command, dict) and command.get("kind") == "optimize" else _resume_generate
+    try:
+        work = resume(path, command, limits, new, as_json)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"the record of the run {name} is damaged: its command lacks {error}") from error
+    return work()
+
+
+def _resume_generate(
+    path: Path, command: dict[str, Any], limits: dict[str, float], new: Path | None, as_json: bool
+) -> Callable[[], int]:
+    folder, old = Path(command["folder"]), command["output"]
+    options = _options(folder, command["options"], limits)
     to, html = (_seen(folder / file) if file else None for file in (old["out"], old["html"]))
     output = Output(new or to, True, as_json, html, old.get("guard", False))
     kept = Kept(path, Path(command["cache"]) if command["cache"] else None)
-    return generate(_found(folder, command["data"]), options, output, kept)
+    data = _found(folder, command["data"])
+    return lambda: generate(data, options, output, kept)
+
+
+def _resume_optimize(
+    path: Path, command: dict[str, Any], limits: dict[str, float], new: Path | None, as_json: bool
+) -> Callable[[], int]:
+    from tagal_dspy.cli import optimizing
+
+    folder, old, asked = Path(command["folder"]), command["output"], command["asked"]
+    options = _options(folder, command["options"], limits or command["options"]["budget"])
+    html = _seen(folder / old["html"]) if old["html"] else None
+    output = optimizing.Output(new or _seen(folder / old["out"]), html, True, as_json)
+    data = [_found(folder, each) for each in asked["data"]]
+    wanted = optimizing.Asked(**{**asked, "data": data, "n_tasks": tuple(asked["n_tasks"])})
+    return lambda: optimizing.optimize(options, wanted, output, path)
+
+
+def _options(folder: Path, asked: dict[str, Any], budget: Mapping[str, float]) -> Options:
+    files = {what: _found(folder, asked[what]) for what in NAMES_OF_FILES if asked.get(what)}
+    return validated(Options, {**asked, **files, "budget": dict(budget)})
 
 
 def export_run(name: str, path: Path, force: bool, guard: bool) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tagal_dspy.cli.describing import named
 from tagal_dspy.cli.files import check_free, write_text
 from tagal_dspy.cli.generating import default_cache, prices, use_cache
-from tagal_dspy.cli.options import Options, merged_options
+from tagal_dspy.cli.options import Options, merged_options, section
 from tagal_dspy.cli.terminal import out, out_json, say
 from tagal_dspy.datasets import load_dataset, read_table
 from tagal_dspy.engines import is_local, make_lm, pricing
@@ -175,7 +175,8 @@ def _texts(given: dict[str, Any]) -> dict[str, Any]:
 def _objective(asked: dict[str, Any], place: Place) -> tuple[Objective, Options]:
     """What a study is about, the same in every process that works on it."""
     values = dict(asked["values"])
-    bounds, wanted = values.pop("bounds", None), validated(StudyOptions, values.pop("study", {}))
+    bounds = section(values, "bounds") if "bounds" in values else None
+    wanted = validated(StudyOptions, section(values, "study"))
     options = merged_options(values, None, {})
     others = [name for name in ("where", "rows_per", "balance", "remaining", "rules") if getattr(options, name)]
     if others:

@@ -44,6 +44,7 @@ class RowCodec(ABC):
         self._to_wire = [schema.names.index(name) for name in self.wire_names]
         self._from_wire = [self.wire_names.index(name) for name in schema.names]
         self._columns = {column.name: column for column in schema.modelled}
+        self._rules: dict[str, str] = {}
 
     @abstractmethod
     def encode(self, rows: Sequence[Row]) -> str:
@@ -64,7 +65,7 @@ class RowCodec(ABC):
             frame: what must stand before and after the rows.
         """
         columns = self._wire_columns(narrowed)
-        cells = [f"cell-{i} ::= {self._cell_rule(column)}" for i, column in enumerate(columns)]
+        cells = [f"cell-{i} ::= {self._known_rule(column)}" for i, column in enumerate(columns)]
         before, after = (f"{literal(text)} " if text else "" for text in frame)
         return (
             "\n".join([f"root ::= {before}row{{{n_rows}}} {after}", f"row ::= {self._row_rule(columns)}", *cells])
@@ -78,6 +79,14 @@ class RowCodec(ABC):
     @abstractmethod
     def _cell_rule(self, column: ModelledColumn) -> str:
         """GBNF of one cell."""
+
+    def _known_rule(self, column: ModelledColumn) -> str:
+        """The rule of a cell; that of a column of the schema is written once."""
+        if column is not self._columns[column.name]:
+            return self._cell_rule(column)
+        if column.name not in self._rules:
+            self._rules[column.name] = self._cell_rule(column)
+        return self._rules[column.name]
 
     def _wire_columns(self, narrowed: Mapping[str, ModelledColumn] | None) -> list[ModelledColumn]:
         narrowed = narrowed or {}

@@ -210,11 +210,11 @@ class TagalLoop(Role):
             starts_again_after: failed draws after which turns are counted from 0 again, with the history as it is.
         """
         await run.prepare_few_shots()
-        few_shots = run.few_shots(request)
+        told = {**run.row_request(request), "examples": run.few_shots(request)}
         talk = Conversation()
         n_done = 0
         while n_done < self.n_turns:
-            turn = await self.turn(run, request, few_shots, talk, is_last=n_done + 1 == self.n_turns)
+            turn = await self.turn(run, request, told, talk, is_last=n_done + 1 == self.n_turns)
             if not turn.rows and self.settings.max_failed_draws:
                 talk = talk._replace(failed=(*talk.failed, turn))
                 if len(talk.failed) == gives_up_after:
@@ -235,12 +235,13 @@ class TagalLoop(Role):
         return Round((*talk.failed, *talk.turns), offered)
 
     async def turn(
-        self, run: Run, request: DrawRequest, few_shots: Sequence[Row], talk: Conversation, *, is_last: bool = False
+        self, run: Run, request: DrawRequest, told: dict[str, Any], talk: Conversation, *, is_last: bool = False
     ) -> Turn:
-        """One draw in a conversation, and its critique."""
+        """One draw in a conversation, and its critique; examples are told in the first draw, then the last critique."""
         before, iteration = talk.turns, len(talk.turns)
-        told: dict[str, Any] = {"critique": before[-1].critique} if before else {"examples": few_shots}
-        turn = await self.draw(run, request, iteration, before, len(talk.failed), **told)
+        if before:
+            told = {**told, "examples": None, "critique": before[-1].critique}
+        turn = await self.draw(run, request, told, iteration, before, len(talk.failed))
         is_failed = not turn.rows and self.settings.max_failed_draws > 0
         if self.critic is None or is_failed or (is_last and not self.criticises_last):
             return turn
@@ -259,12 +260,12 @@ class TagalLoop(Role):
         self,
         run: Run,
         request: DrawRequest,
-        iteration: int,
+        told: dict[str, Any],
+        iteration: int = 0,
         before: Sequence[Turn] = (),
         n_failed: int = 0,
-        **told: Any,
     ) -> Turn:
-        """One draw, with what is told of the rows besides which ones are wanted."""
+        """One draw, with what the generator is told besides the turns before."""
         retry: list[int | str] = ["retry", n_failed] if n_failed else []
         place = [request.number, iteration, *retry, "draw"]
         with at_place("/".join(map(str, place))):
@@ -273,7 +274,7 @@ class TagalLoop(Role):
                 n_rows=request.n_rows,
                 history=[self.message(run, turn) for turn in before],
                 rollout_id=run.rollout_id(*place),
-                **{**run.row_request(request), **told},
+                **told,
             )
         rows, rejects = run.acceptance.read(drawn.answer.text)
         return Turn(request.number, iteration, request.slot, drawn.request, drawn.answer, rows, rejects)

@@ -36,7 +36,7 @@ def load_program(path: Path, **settings: Any) -> TagalLoop:
     saved = state.get("settings")
     method = saved.get("method") if isinstance(saved, dict) else None
     if method not in METHODS:
-        raise ProgramError(f"{path} holds no program of tagal_dspy; give a file that a program was saved to")
+        raise ProgramError(f"{path} does not hold a program of tagal_dspy; give a file that a program was saved to")
     program = METHODS[method]()
     try:
         program.load_state(state)
@@ -62,6 +62,6 @@ def _read(path: Path) -> dict[str, Any]:
         state = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ProgramError(f"the program {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ProgramError(f"{path} holds no program: it is no JSON") from error
+    except (ValueError, RecursionError) as error:
+        raise ProgramError(f"{path} does not hold a program: it cannot be read as JSON") from error
     return state if isinstance(state, dict) else {}

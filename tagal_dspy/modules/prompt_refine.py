@@ -105,7 +105,7 @@ class PromptRefine(TagalLoop):
             n_summaries += 1
 
             async def write_round(request: DrawRequest, refined_prompt: str = refined_prompt) -> Round:
-                turn = await self.draw(run, request, 0, **self._told(run, request, refined_prompt))
+                turn = await self.draw(run, request, self._told(run, request, refined_prompt))
                 return Round((turn,), (turn,))
 
             await rounds.make(write_round, 1)
@@ -124,12 +124,12 @@ class PromptRefine(TagalLoop):
         return message_text((each["role"], each["content"]) for each in messages)
 
     def _told(self, run: Run, request: DrawRequest, refined_prompt: str) -> dict[str, Any]:
-        """What a draw is told besides which rows are wanted: the refined prompt, and few-shots in it or beside it."""
-        few_shots = run.few_shots(request)
+        """What a draw is told: which rows are wanted, the refined prompt, and few-shots in it or beside it."""
+        told, few_shots = run.row_request(request), run.few_shots(request)
         if self.settings.refined_prompt == "alone":
             rows = self.generator.wire(run.task).encode(few_shots)
-            return {"prompt": with_few_shots_in_slot(refined_prompt, rows)}
-        return {"examples": few_shots, "refined_prompt": with_few_shots_below(refined_prompt)}
+            return {**told, "prompt": with_few_shots_in_slot(refined_prompt, rows)}
+        return {**told, "examples": few_shots, "refined_prompt": with_few_shots_below(refined_prompt)}
 
     def apply(self, settings: RunSettings) -> None:
         """See `TagalLoop.apply`."""

@@ -29,10 +29,9 @@ class ReducedLoop(TagalLoop):
 
         async def write_round(request: DrawRequest) -> Round:
             first, before = histories.get(request.slot) or list(histories.values())[request.number % len(histories)]
-            if before:
-                turn = await self.draw(run, request, 0, before, critique=before[-1].critique)
-            else:
-                turn = await self.draw(run, request, 0, examples=run.few_shots(first))
+            told = run.row_request(request)
+            told |= {"critique": before[-1].critique} if before else {"examples": run.few_shots(first)}
+            turn = await self.draw(run, request, told, before=before)
             return Round((turn,), (turn,))
 
         await rounds.make(write_round, 1)

@@ -15,10 +15,11 @@ from tagal_dspy.acceptance import AcceptancePipeline, RowFilter, apportion
 from tagal_dspy.codecs import RowCodec
 from tagal_dspy.conditions import ANY, Slot, target_slots
 from tagal_dspy.curation import MAX_ROWS, LabelCurator
+from tagal_dspy.discrepancies import MarginCounts
 from tagal_dspy.errors import DataError
 from tagal_dspy.few_shot import FewShotSampler, Mask
 from tagal_dspy.modules.scheduler import Scheduler
-from tagal_dspy.modules.steering import steered
+from tagal_dspy.modules.steering import AcceptedWindow, steered
 from tagal_dspy.modules.turns import DrawRequest, Progress, Round, Turn, best_turn, curve
 from tagal_dspy.modules.wanted import Wanted
 from tagal_dspy.quick_score import QuickScore
@@ -96,6 +97,7 @@ class Run:
         self.open_rounds: dict[int, tuple[DrawRequest, Round]] = {}
         self._sampler, self._store, self._on_progress = sampler, store, on_progress
         self._scorers: dict[Slot, QuickScore] = {}
+        self._windows: dict[Slot, AcceptedWindow] = {}
         self._curator: LabelCurator | None = None
         self._preparing = asyncio.Lock()
 
@@ -152,8 +154,17 @@ class Run:
 
     def accepted(self, request: DrawRequest) -> list[Row]:
         """The latest rows of a round's slot that were accepted when it was planned."""
-        rows = self.acceptance.rows if request.slot == ANY else self.acceptance.by_slot.get(request.slot, [])
-        return rows[max(0, request.n_seen - MAX_SEEN) : request.n_seen]
+        return self._rows_of(request.slot)[max(0, request.n_seen - MAX_SEEN) : request.n_seen]
+
+    def _rows_of(self, slot: Slot) -> list[Row]:
+        return self.acceptance.rows if slot == ANY else self.acceptance.by_slot.get(slot, [])
+
+    def _counted(self, request: DrawRequest, whole: Slot) -> MarginCounts:
+        """The same rows, counted; rounds of a slot are begun in the order in which they were planned."""
+        if whole not in self._windows:
+            self._windows[whole] = AcceptedWindow(self.task, whole, MAX_SEEN)
+        self._windows[whole].move(self._rows_of(request.slot), request.n_seen)
+        return self._windows[whole].counts
 
     def row_request(self, request: DrawRequest) -> dict[str, Any]:
         """Prompt fields and grammar constraints of one draw: which rows to write, and what there is enough of."""
@@ -161,7 +172,7 @@ class Run:
         label, condition = whole.label, whole.condition
         narrowed: dict[str, ModelledColumn] = {}
         if self.settings.steering == "grammar" and request.number % STEERED_ROUNDS == 0:
-            narrowed |= steered(self.task, self.accepted(request), whole)
+            narrowed |= steered(self.task, self._counted(request, whole), whole)
         if condition is not None:
             narrowed |= condition.narrowed
         target = schema[schema.target] if label and schema.target else None
@@ -210,6 +221,9 @@ class Run:
         accepted = self.acceptance.offer(rows)
         self.scheduler.committed(request, len(result.turns), len(rows), len(accepted), is_left_out=is_left_out)
         await self.record()
+        self._tell()
+
+    def _tell(self) -> None:
         if self._on_progress is not None:
             counts = self.acceptance.reject_counts()
             progress = Progress(self.acceptance.rows, self.n_rows, self.scheduler.n_draws, counts, self.recorder.usage)
@@ -227,6 +241,7 @@ class Run:
             await self.record()
         if self._store is not None:
             await asyncio.to_thread(self._store.trim)
+        self._tell()
 
     def prediction(self) -> dspy.Prediction:
         """What came so far."""

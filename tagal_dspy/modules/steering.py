@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tagal_dspy.conditions import Slot
-from tagal_dspy.discrepancies import measure
+from tagal_dspy.discrepancies import MarginCounts, measure_margins
+from tagal_dspy.profile import profile_of
 from tagal_dspy.schema import CategoricalColumn, Column, ModelledColumn, NumericalColumn, Row
 from tagal_dspy.task import TableTask
 
@@ -13,17 +14,38 @@ MIN_ROWS = 10
 """Accepted rows below which nothing is steered."""
 
 
-def steered(task: TableTask, accepted: Sequence[Row], slot: Slot) -> dict[str, ModelledColumn]:
+class AcceptedWindow:
+    """The latest accepted rows of a slot, counted as they come and go.
+
+    Args:
+        task: the table.
+        slot: of the rows, with the condition that every row meets.
+        size: rows at most.
+    """
+
+    def __init__(self, task: TableTask, slot: Slot, size: int) -> None:
+        self.counts = MarginCounts(profile_of(task, slot))
+        self._size, self._start, self._end = size, 0, 0
+
+    def move(self, rows: Sequence[Row], end: int) -> None:
+        """Count the rows before `end`, no more than the window holds; it never moves back."""
+        start = max(0, end - self._size)
+        self.counts.add(rows[self._end : end])
+        self.counts.remove(rows[self._start : start])
+        self._start, self._end = start, max(end, self._end)
+
+
+def steered(task: TableTask, counts: MarginCounts, slot: Slot) -> dict[str, ModelledColumn]:
     """The column that is furthest off, narrowed so that the next rows make up for it; empty where nothing is off.
 
     Args:
         task: the table.
-        accepted: the rows of the slot accepted so far.
+        counts: of the rows of the slot accepted so far.
         slot: of the next draw.
     """
-    if len(accepted) < MIN_ROWS:
+    if counts.n_rows < MIN_ROWS:
         return {}
-    for found in measure(task, accepted, slot=slot):
+    for found in measure_margins(task, counts, slot):
         if found.kind in ("share", "level") and found.value is not None:
             column = task.schema[found.columns[0]]
             narrowed = _without(column, found.value, found.excess)

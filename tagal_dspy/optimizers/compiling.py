@@ -16,6 +16,7 @@ from typing import Any
 import dspy
 from dspy.utils.exceptions import LMError
 
+from tagal_dspy.background import GRACE_SECONDS
 from tagal_dspy.engines import count_tokens, pricing
 from tagal_dspy.errors import BudgetError, EngineError, SettingsError, cause_of
 from tagal_dspy.metrics import Comparison, compare
@@ -113,8 +114,8 @@ def compile_program(
         budget: of all calls together; see `Budget`.
         reflection_lm: writes the new prompts; the LM of `dspy.settings` where None.
         price: what a call costs; list prices where None.
-        store: records every call. A compilation that was killed is gone on with by making it again: what is recorded
-            is not asked again, and the same program comes out.
+        store: records every call. Made anew with its record, a compilation that was stopped asks nothing again, and
+            the same program comes out.
         seed: of the optimizer.
         n_threads: tables written at once.
         demos: allow optimizers that make demos; demos hold real rows.
@@ -132,10 +133,19 @@ def compile_program(
     if store is not None:
         store.begin(fingerprint(program, tasks, name, seed))
     recorder, lineage = Recorder(store, budget, price, on_usage, remembers=True), Lineage(program)
-    with _recorded(program, reflection_lm, recorder, lineage) as (student, lm):
-        compilation = _Compilation(student, tasks, lineage.watched(metric), recorder, lineage, n_threads)
-        found = compilation.run(driver_of(optimizer), lm, seed)
-    return compilation.judged(program, found, {"optimizer": name, "seed": seed, "metric": _described(metric)})
+
+    def work() -> Compiled:
+        with _recorded(program, reflection_lm, recorder, lineage) as (student, lm):
+            compilation = _Compilation(student, tasks, lineage.watched(metric), recorder, lineage, n_threads)
+            found = compilation.run(driver_of(optimizer), lm, seed)
+        return compilation.judged(program, found, {"optimizer": name, "seed": seed, "metric": _described(metric)})
+
+    # On a thread of its own: on the main one DSPy would take an interrupt for itself.
+    running = ThreadPoolExecutor(1, "tagal-optimizer").submit(contextvars.copy_context().run, work)
+    try:
+        return running.result()
+    finally:
+        recorder.close(GRACE_SECONDS)
 
 
 def planned(program: dspy.Module, tasks: Tasks, optimizer: Any, budget: Budget, price: Price | None = None) -> Plan:

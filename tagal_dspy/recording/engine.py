@@ -7,7 +7,9 @@ recorded, in this order.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
+import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -114,7 +116,7 @@ class RecordingEngine:
         if not recorders:
             return await self._ask(request)
         place, options = _place.get(), _options.get()
-        name = hashlib.sha256(f"{request!r}/{options.rollout_id}/{place}".encode()).hexdigest()
+        name = hashlib.sha256(f"{_content(request)}/{options.rollout_id}/{place}".encode()).hexdigest()
         outermost, is_draw = recorders[0], bool(place) or options.rollout_id is not None
         key, future, is_mine = outermost.claim(name, is_draw)
         if not is_mine:
@@ -306,7 +308,12 @@ def _usage(model: str, request: lm15.Request, response: lm15.Response, count: Ca
 
 
 def _cache_key(request: lm15.Request) -> dict[str, object]:
-    return {"_fn_identifier": __name__, "request": repr(request), "rollout_id": _options.get().rollout_id}
+    return {"_fn_identifier": __name__, "request": _content(request), "rollout_id": _options.get().rollout_id}
+
+
+def _content(request: lm15.Request) -> str:
+    """All that is asked."""
+    return json.dumps(dataclasses.asdict(request), default=str, sort_keys=True)
 
 
 def _response(request: lm15.Request, answer: RecordedAnswer) -> lm15.Response:

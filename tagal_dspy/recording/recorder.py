@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
+import dspy
+
 from tagal_dspy.errors import BudgetError, RunEndedError
 from tagal_dspy.recording.budget import Account, Price, Promise
 from tagal_dspy.recording.store import RunStore
@@ -19,7 +21,9 @@ from tagal_dspy.settings import Budget
 
 Result = TypeVar("Result")
 
-_active: ContextVar[tuple[Recorder, ...]] = ContextVar("recorders", default=())
+ACTIVE = "tagal_recorders"
+"""Where the active recorders are in `dspy.settings`, which DSPy hands on to its own threads."""
+
 _promise: ContextVar[Promise | None] = ContextVar("promise", default=None)
 
 
@@ -73,12 +77,9 @@ class Recorder:
     @contextmanager
     def active(self) -> Iterator[None]:
         """Record what is called in this context, and in threads and tasks that are started with it."""
-        before = _active.get()
-        token = _active.set((*before, self) if self not in before else before)
-        try:
+        before = active_recorders()
+        with dspy.context(**{ACTIVE: (*before, self) if self not in before else before}):
             yield
-        finally:
-            _active.reset(token)
 
     def close(self, seconds: float = 0.0) -> int:
         """Refuse further calls, wait for those under way, and return how many of them did not end in time."""
@@ -183,7 +184,7 @@ class Recorder:
 
 def active_recorders() -> tuple[Recorder, ...]:
     """The recorders of this context, the outermost first."""
-    return _active.get()
+    return dspy.settings.get(ACTIVE) or ()
 
 
 def current_promise() -> Promise | None:

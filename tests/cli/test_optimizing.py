@@ -101,7 +101,10 @@ def test_same_command_goes_on_from_its_record_and_asks_nothing_again(
     assert json.loads(ran.out)["verdict"].startswith("significant gain")
     assert (tmp_path / "again.json").read_text() == (folder / "program.json").read_text()
     assert len(ASKED) == n_asked
-    assert "tagal optimize" in tagal("runs", "resume", folder / "run.sqlite").err
+    resumed = tagal("runs", "resume", folder / "run.sqlite", "--out", tmp_path / "resumed.json")
+    assert resumed.code == 0
+    assert (tmp_path / "resumed.json").read_text() == (folder / "program.json").read_text()
+    assert len(ASKED) == n_asked
 
 
 def test_rows_are_generated_with_a_program_and_its_settings(
@@ -182,7 +185,7 @@ def test_program_file_of_another_structure_or_version_is_refused(
     for change, said in (
         ({"other": {}}, "holds the predictors"),
         ({"lineage": {"versions": {"tagal-dspy": "99.0.0"}}}, "saved with tagal-dspy 99.0.0"),
-        ({"settings": {}}, "holds no program of tagal_dspy"),
+        ({"settings": {}}, "does not hold a program of tagal_dspy"),
     ):
         path = saved(tmp_path, **change)
         for asked in (("generate", shop_csv), ("transfer", shop_csv), ("optimize", shop_csv, "--budget", "40calls")):
@@ -199,24 +202,51 @@ def n_calls(run: Path) -> int:
         return 0
 
 
-def test_interrupt_leaves_at_once_and_says_how_to_go_on(shop_csv: Path, tmp_path: Path) -> None:
-    n_answered = threading.Semaphore(3)
+def started(shop_csv: Path, address: str, run: Path, n_answered: int) -> subprocess.Popen[str]:
+    """`tagal optimize` in a process of its own, once so many calls are recorded."""
+    asked = command(shop_csv, address, "--run", run, "--out", run.with_suffix(".json"))
+    arguments = [sys.executable, "-W", "ignore", "-m", "tagal_dspy.cli", *map(str, asked)]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    while n_calls(run) < n_answered:
+        assert process.poll() is None
+        time.sleep(0.05)
+    return process
 
-    def then_hang(body: dict[str, Any]) -> Any:
-        return answer(body) if n_answered.acquire(blocking=False) else hang
 
-    with chat_server(then_hang) as address:
-        asked = command(shop_csv, address, "--run", tmp_path / "run.sqlite", "--out", tmp_path / "program.json")
-        arguments = [sys.executable, "-W", "ignore", "-m", "tagal_dspy.cli", *asked]
-        process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
-        while n_calls(tmp_path / "run.sqlite") < 3:
-            assert process.poll() is None
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        started = time.monotonic()
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_records_the_calls_under_way_and_says_how_to_resume(
+    number: signal.Signals, shop_csv: Path, tmp_path: Path
+) -> None:
+    n_done = 0
+
+    def slowly(body: dict[str, Any]) -> Any:
+        nonlocal n_done
+        time.sleep(0.5)
+        n_done += 1
+        return answer(body)
+
+    with chat_server(slowly) as address:
+        process = started(shop_csv, address, tmp_path / "run.sqlite", 3)
+        process.send_signal(number)
         _, err = process.communicate(timeout=20)
-    assert time.monotonic() - started < 5
-    assert process.returncode == 130
-    assert "giving the same command again" in err
+    assert process.returncode == 128 + number
+    assert f"resume with: tagal runs resume {tmp_path / 'run.sqlite'}" in err
     assert "Traceback" not in err
     assert load_run(tmp_path / "run.sqlite").facts["status"] == "stopped"
+    assert n_calls(tmp_path / "run.sqlite") == n_done > 3
+
+
+def test_second_signal_leaves_at_once(shop_csv: Path, tmp_path: Path) -> None:
+    left = threading.Semaphore(3)
+
+    def then_hang(body: dict[str, Any]) -> Any:
+        return answer(body) if left.acquire(blocking=False) else hang
+
+    with chat_server(then_hang) as address:
+        process = started(shop_csv, address, tmp_path / "run.sqlite", 3)
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=3) == 130
+    assert n_calls(tmp_path / "run.sqlite") == 3

@@ -51,7 +51,7 @@ def test_run_that_used_up_its_budget_is_resumed_by_name_and_pays_nothing_twice(
     stopped = generate("--max-calls", 1)
     assert stopped.code == 2
     assert "the budget of 1 calls is used up" in stopped.err
-    assert "go on with: tagal runs resume" in stopped.err
+    assert "resume with: tagal runs resume" in stopped.err
     [line] = json.loads(tagal("runs", "list", "--json").out)
     assert (line["status"], line["calls"]) == ("stopped", len(ASKED))
     n_asked = len(ASKED)

@@ -10,8 +10,10 @@ import pytest
 from scripts import other_roles, role, shop_rows, shop_task
 
 from tagal_dspy.conditions import ANY
+from tagal_dspy.discrepancies import MarginCounts
 from tagal_dspy.modules import METHODS, SynthLoop
-from tagal_dspy.modules.steering import steered
+from tagal_dspy.modules.steering import AcceptedWindow, steered
+from tagal_dspy.profile import profile_of
 from tagal_dspy.quick_score import QuickScore
 from tagal_dspy.schema import CategoricalColumn, NumericalColumn, Row
 from tagal_dspy.settings import Method, run_settings
@@ -120,27 +122,44 @@ def test_score_of_no_rows_is_zero() -> None:
     assert QuickScore(TASK)([]) == 0.0
 
 
+def counted(rows: Sequence[Row]) -> MarginCounts:
+    counts = MarginCounts(profile_of(TASK))
+    counts.add(rows)
+    return counts
+
+
 def test_value_that_is_too_frequent_cannot_be_written_next() -> None:
     rows = [(row[0], row[1], "Mons", row[3]) for row in TASK.train_rows[:40]]
-    narrowed = steered(TASK, rows, ANY)["city"]
+    narrowed = steered(TASK, counted(rows), ANY)["city"]
     assert isinstance(narrowed, CategoricalColumn)
     assert narrowed.categories == ("Ghent", "Leuven")
 
 
 def test_numbers_that_are_too_low_are_followed_by_higher_ones() -> None:
     rows = [row for row in TASK.train_rows if int(row[0] or 0) < 45]
-    narrowed = steered(TASK, [(row[0], "30.0", *row[2:]) for row in rows], ANY)
+    narrowed = steered(TASK, counted([(row[0], "30.0", *row[2:]) for row in rows]), ANY)
     [column] = narrowed.values()
     assert isinstance(column, NumericalColumn)
     assert column.minimum > TASK.schema[column.name].minimum  # type: ignore[union-attr]
 
 
 def test_real_rows_are_not_steered() -> None:
-    assert steered(TASK, TASK.schema.to_rows(TASK.validation), ANY) == {}
+    assert steered(TASK, counted(TASK.schema.to_rows(TASK.validation)), ANY) == {}
 
 
 def test_few_rows_are_not_steered() -> None:
-    assert steered(TASK, [("44", "30.0", "Mons", "no")] * 9, ANY) == {}
+    assert steered(TASK, counted([("44", "30.0", "Mons", "no")] * 9), ANY) == {}
+
+
+def test_window_of_accepted_rows_counts_the_latest_alone() -> None:
+    rows = TASK.train_rows[:60]
+    window = AcceptedWindow(TASK, ANY, 20)
+    for end in (5, 5, 31, 60):
+        window.move(rows, end)
+        latest = counted(rows[max(0, end - 20) : end])
+        assert window.counts.n_rows == latest.n_rows
+        assert window.counts.values == latest.values
+        assert all((a == b).all() for a, b in zip(window.counts.levels, latest.levels, strict=True))
 
 
 def test_steering_reaches_the_grammar() -> None:
