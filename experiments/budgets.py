@@ -37,11 +37,11 @@ import pandas as pd
 from commands import last_line, run
 from counting_server import USAGES, Case, Log, counting_server, shoppers_csv
 from lines import told
-from tagal_dspy.recording import load_run
 
 from tagal_dspy import Budget, Recorder, TagalError, TagalSynthesizer, make_lm
 from tagal_dspy.engines import count_tokens
 from tagal_dspy.errors import BudgetError
+from tagal_dspy.recording import load_run
 
 RESULTS = Path(__file__).parent / "results" / "budgets.csv"
 PARTS = ("calls", "tokens", "rows", "commands")

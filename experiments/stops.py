@@ -34,9 +34,9 @@ import pandas as pd
 from commands import finish, last_line, run, start, take_signals
 from counting_server import Case, Log, counting_server, shoppers_csv
 from lines import told
-from tagal_dspy.recording import load_run
 
 from tagal_dspy.errors import TagalError
+from tagal_dspy.recording import load_run
 
 RESULTS = Path(__file__).parent / "results" / "stops.csv"
 SEED = 0

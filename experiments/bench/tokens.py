@@ -41,9 +41,9 @@ MAX_TOKENS = 1024
 def ours(task: TableTask, lm: dspy.LM, n_rows: int, preset: str) -> list[Row]:
     synthesizer = TagalSynthesizer(lm, preset=preset).fit(load_dataset("thyroid").frame, task.schema.target)
     # The published method may take as many calls as it likes, but not hours.
-    ledger = Recorder(budget=Budget(max_calls=MAX_CALLS if preset == "paper" else None))
+    recorder = Recorder(budget=Budget(max_calls=MAX_CALLS if preset == "paper" else None))
     try:
-        synthesizer.sample(n_rows, ledger=ledger)
+        synthesizer.sample(n_rows, recorder=recorder)
         return task.schema.to_rows(synthesizer.prediction_.table)
     except NotEnoughRowsError as error:
         return task.schema.to_rows(error.prediction.table)

@@ -65,14 +65,15 @@ def spend_shown(budget: Budget) -> Iterator[Callable[[Usage], None]]:
     """Give a function to call with what was spent. Nobody else reaches the terminal meanwhile: optimizers, and the bars
     and warnings of what they use, have much to say."""
     limits = ", ".join(f"{limit:g} {name[4:]}" for name, limit in budget.model_dump(exclude_none=True).items())
-    console, said = Terminal(file=sys.stderr), time.monotonic()
+    console, said, last = Terminal(file=sys.stderr), time.monotonic(), Usage()
 
     def line(usage: Usage) -> Text:
         money = "" if usage.cost is None else f"; {usage.cost:.4f} US dollars"
         return Text(f"{_used(usage)}{money} of {limits}")
 
     def show(usage: Usage) -> None:
-        nonlocal said
+        nonlocal said, last
+        last = usage
         if live is not None:
             live.update(line(usage))
         elif time.monotonic() - said >= SECONDS_BETWEEN_LINES:
@@ -81,8 +82,12 @@ def spend_shown(budget: Budget) -> Iterator[Callable[[Usage], None]]:
 
     options: dict[str, Any] = {"transient": True, "redirect_stdout": False, "redirect_stderr": False}
     shown = Live(Text("waiting for the model"), console=console, **options) if console.is_terminal else nullcontext()
-    with shown as live, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        yield show
+    try:
+        with shown as live, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            yield show
+    finally:
+        if last:
+            console.print(line(last), soft_wrap=True)
 
 
 def summary_table(summary: dict[str, Any]) -> None:

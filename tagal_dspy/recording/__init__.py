@@ -2,8 +2,9 @@
 
 from tagal_dspy.recording.budget import Account, Price, Promise
 from tagal_dspy.recording.engine import at_place, listening_lm, recorded_answer, reserve_retry
+from tagal_dspy.recording.record import SUFFIX, RunRecord, load_run, remove_run, run_name, runs_dir
 from tagal_dspy.recording.recorder import Recorder, active_recorders, keeping, promised
-from tagal_dspy.recording.store import SUFFIX, RunRecord, RunStore, load_run, remove_run, run_name, runs_dir
+from tagal_dspy.recording.store import RunStore
 from tagal_dspy.recording.usage import RecordedAnswer, Usage
 
 __all__ = [

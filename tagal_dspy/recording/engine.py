@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple, cast
@@ -23,10 +23,6 @@ from tagal_dspy.background import run_in_background
 from tagal_dspy.recording.recorder import Recorder, active_recorders, current_promise
 from tagal_dspy.recording.usage import RecordedAnswer, Usage
 from tagal_dspy.tokens import count_tokens
-
-Ask = Callable[[lm15.Request], Awaitable[lm15.Response]]
-"""Makes a call."""
-
 
 CONNECTION = (
     *("api_key", "api_base", "base_url", "headers", "extra_headers", "timeout", "api_version", "organization"),
@@ -68,7 +64,7 @@ def listening_lm(lm: dspy.BaseLM) -> dspy.LM:
         listening = unconnected.copy(**pair)
     else:
         listening = dspy.LM(lm.model, num_retries=0, **pair, **lm.kwargs)
-    listening.history = lm.history
+    listening.history, listening.dump_state = lm.history, lm.dump_state
     listening.callbacks = [*listening.callbacks, _OptionsListener()]
     return listening
 
@@ -92,16 +88,22 @@ class RecordingEngine:
     def __init__(self, lm: dspy.BaseLM) -> None:
         self._lm, self._is_cached = lm, lm.cache
         self._inner = getattr(lm, "engine", None)
-        self._ask = _asking(lm)
+        # A model that DSPy finds the client of is asked without its cache, retries and callbacks a second time.
+        self._plain = lm.copy(cache=False, num_retries=0, callbacks=[]) if self._is_named else None
+
+    @property
+    def _is_named(self) -> bool:
+        """Whether the model has no engine of its own, but a name that DSPy finds one by."""
+        return isinstance(self._inner, (str, type(None)))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name in ("complete_legacy", "stream"):
             raise AttributeError(name)
-        if isinstance(self._inner, (str, type(None))):
-            if name in ABILITIES:
-                return getattr(self._lm, name)
-            raise AttributeError(name)
-        return getattr(self._inner, name)
+        if not self._is_named:
+            return getattr(self._inner, name)
+        if name in ABILITIES:
+            return getattr(self._lm, name)
+        raise AttributeError(name)
 
     def __deepcopy__(self, memo: object) -> RecordingEngine:
         return self
@@ -164,6 +166,16 @@ class RecordingEngine:
             return answer, response
         finally:
             call.end()
+
+    async def _ask(self, request: lm15.Request) -> lm15.Response:
+        """Make one call."""
+        if self._plain is not None:
+            with dspy.context(disable_history=True, usage_tracker=None, callbacks=[], send_stream=None):
+                return cast(lm15.Response, await self._plain.acall(request))
+        other = getattr(self._lm, "_async_engine_spec", None)
+        if other is not None:
+            return cast(lm15.Response, await other.complete(request))
+        return await asyncio.to_thread(self._lm.engine.complete, request)
 
     def _cached(self, request: lm15.Request) -> tuple[str, str] | None:
         """Text and finish reason of an answer in DSPy's cache."""
@@ -277,24 +289,6 @@ async def _written(recorders: Sequence[Recorder], key: str, answer: RecordedAnsw
     for recorder in recorders:
         if recorder.store is not None:
             await asyncio.to_thread(recorder.write, key, _place.get(), answer)
-
-
-def _asking(lm: dspy.BaseLM) -> Ask:
-    """How to make one call of a language model, without DSPy's cache, retries and history."""
-    engine = getattr(lm, "engine", None)
-    if isinstance(engine, (str, type(None))):
-        # A model that DSPy finds the client of. It must not count or show the call a second time.
-        plain = lm.copy(cache=False, num_retries=0, callbacks=[])
-
-        async def through_dspy(request: lm15.Request) -> lm15.Response:
-            with dspy.context(disable_history=True, usage_tracker=None, callbacks=[], send_stream=None):
-                return await plain.acall(request)
-
-        return through_dspy
-    other = getattr(lm, "_async_engine_spec", None)
-    if other is not None:
-        return cast(Ask, other.complete)
-    return lambda request: asyncio.to_thread(engine.complete, request)
 
 
 def _usage(model: str, request: lm15.Request, response: lm15.Response, count: Callable[[str], int]) -> Usage:
