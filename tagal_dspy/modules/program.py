@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 import dspy
+from pydantic import BaseModel
 
 from tagal_dspy.errors import ProgramError
 from tagal_dspy.few_shot import SAMPLERS, FewShotSampler
@@ -74,7 +75,8 @@ class Program(Role):
         if set(lms) != saved:
             raise ProgramError(f"the file holds the predictors {sorted(saved)}; expected {sorted(lms)}")
         for name, predictor in self.named_parameters():
-            n_saved, n_fields = len(state[name]["signature"]["fields"]), len(predictor.signature.fields)
+            saved_predictor = _SavedPredictor.model_validate(state[name])
+            n_saved, n_fields = len(saved_predictor.signature.fields), len(predictor.signature.fields)
             if n_saved != n_fields:
                 raise ProgramError(f"{name} was saved with {n_saved} fields; expected {n_fields}")
         # A program names no model: one in a file would get the real rows instead of the user's.
@@ -98,6 +100,21 @@ class Program(Role):
                 self.critic = critic
             elif critic is not None and self.critic is not None:
                 self.critic.temperature, self.critic.max_tokens = critic.temperature, critic.max_tokens
+
+
+class _SavedField(BaseModel):
+    prefix: str
+    description: str
+
+
+class _SavedSignature(BaseModel):
+    instructions: str
+    fields: list[_SavedField]
+
+
+class _SavedPredictor(BaseModel):
+    signature: _SavedSignature
+    demos: list[dict[str, Any]] = []
 
 
 def _check_versions(state: dict[str, Any]) -> None:

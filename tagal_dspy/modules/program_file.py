@@ -35,7 +35,7 @@ def load_program(path: Path, **settings: Any) -> TagalLoop:
     state = _read(path)
     saved = state.get("settings")
     method = saved.get("method") if isinstance(saved, dict) else None
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ProgramError(f"{path} does not hold a program of tagal_dspy; give a file that a program was saved to")
     program = METHODS[method]()
     try:

@@ -67,8 +67,10 @@ def delete_files(path: Path) -> None:
 def check_version(path: Path) -> None:
     """Raise `RunError` for a file that is not a run, or one of another version."""
     name = run_name(path)
+    # The mark is looked at last: a run that is begun meanwhile has it before it has tables.
+    is_old = not _is_marked(path) and _is_of_version_1(path)
     if not _is_marked(path):
-        if _is_of_version_1(path):
+        if is_old:
             raise RunError(f"the run {name} was recorded by an older version of tagal-dspy; make it anew in a new file")
         raise RunError(f"{name} is not a recorded run; it is left as it is")
     version = int.from_bytes(_header(path)[60:64], "big")
