@@ -26,7 +26,7 @@ import pandas as pd
 from lines import TARGETS
 
 from tagal_dspy import TableTask, load_dataset
-from tagal_dspy.acceptance import Acceptance, RowFilter
+from tagal_dspy.acceptance import AcceptancePipeline, RowFilter
 from tagal_dspy.codecs import RowCodec, make_codec
 from tagal_dspy.schema import CategoricalColumn, DatetimeColumn, NumericalColumn, Reject, Row, TextColumn
 from tagal_dspy.signatures import ContinuationAdapter, GenerateRows, RowsChatAdapter
@@ -126,7 +126,7 @@ class Fuzzed:
         try:
             decoded = self.codec.decode(adapter.parse(GenerateRows, text)["rows"].text)
             fitting, misfits = self.filter.fitting(decoded.rows)
-            acceptance = Acceptance(self.filter, len(fitting) + 1)
+            acceptance = AcceptancePipeline(self.codec, self.filter, len(fitting) + 1)
             accepted = acceptance.offer(fitting)
         except Exception:  # the experiment is about there being none
             self.counts["exceptions"] += 1

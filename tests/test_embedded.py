@@ -37,7 +37,8 @@ def test_default_program_writes_valid_new_rows_with_the_class_shares(task: Table
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_published_methods_run(task: TableTask, method: Method) -> None:
-    settings = run_settings("paper", method=method, n_iter=2, n_shots=2, rows_per_draw=2, rounds_ahead=1)
+    asked = {"n_iter": 2, "n_shots": 2, "rows_per_draw": 2, "rounds_ahead": 1, "critic_max_tokens": None}
+    settings = run_settings("paper", method=method, **asked)
     with dspy.context(lm=make_lm("local", cache=False, max_tokens=40)):
         prediction = METHODS[method](settings)(task=task, n_rows=3, seed=0)
     assert len(prediction.table) == 3

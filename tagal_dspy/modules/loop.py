@@ -75,7 +75,7 @@ class TagalLoop(Program):
                 await rounds.end()
                 if isinstance(problem, BudgetError):
                     raise BudgetError(f"{problem}: {run.shortfall()}", run.prediction()) from None
-                raise problem from error.__cause__
+                raise problem from problem.__cause__
             finally:
                 await rounds.end()
             await run.finish()

@@ -20,7 +20,8 @@ from dspy import lm15
 from dspy.utils.callback import BaseCallback
 
 from tagal_dspy.background import run_in_background
-from tagal_dspy.recording.recorder import Recorder, active_recorders, current_promise
+from tagal_dspy.recording.call import reserved_call
+from tagal_dspy.recording.recorder import Recorder, active_recorders
 from tagal_dspy.recording.usage import RecordedAnswer, Usage
 from tagal_dspy.tokens import count_tokens
 
@@ -109,63 +110,57 @@ class RecordingEngine:
         return self
 
     def complete(self, request: lm15.Request) -> lm15.Response:
-        """RecordedAnswer one request."""
+        """Answer one request."""
         return run_in_background(self.answered, request)
 
     async def answered(self, request: lm15.Request) -> lm15.Response:
-        """RecordedAnswer one request; see the module."""
+        """Answer one request; see the module."""
         recorders = active_recorders()
         if not recorders:
             return await self._ask(request)
-        place, options = _place.get(), _options.get()
-        name = hashlib.sha256(f"{_content(request)}/{options.rollout_id}/{place}".encode()).hexdigest()
-        outermost, is_draw = recorders[0], bool(place) or options.rollout_id is not None
-        key, future, is_mine = outermost.claim(name, is_draw)
+        outermost, content, options, place = recorders[0], _hashed(request), _options.get(), _place.get()
+        name = hashlib.sha256(f"{content}/{options.rollout_id}/{place}".encode()).hexdigest()
+        key, future, is_mine = outermost.claim(name, bool(place) or options.rollout_id is not None)
         if not is_mine:
             answer = await asyncio.shield(asyncio.wrap_future(future))
             for recorder in recorders[1:]:
                 recorder.count(answer.usage, was_reserved=False)
             return _response(request, answer)
+        may_cache = self._is_cached if options.cache is None else options.cache
+        cache_key = {"_fn_identifier": __name__, "request": content, "rollout_id": options.rollout_id}
         try:
-            answer, response = await self._found_or_made(recorders, key, request)
+            found = await self._found(recorders, key, cache_key if may_cache else None)
+            answer, response = await self._made(recorders, key, request) if found is None else (found, None)
+            if found is None and may_cache:
+                dspy.cache.put(cache_key, {"text": answer.text, "finish_reason": answer.finish_reason})
         except BaseException as error:
             outermost.release(key, error)
             raise
         outermost.fulfil(key, answer)
-        return response
+        return response or _response(request, answer)
 
-    async def _found_or_made(
-        self, recorders: Sequence[Recorder], key: str, request: lm15.Request
-    ) -> tuple[RecordedAnswer, lm15.Response]:
-        answer = await _found(recorders, key)
-        if answer is None and (cached := self._cached(request)) is not None:
-            answer = RecordedAnswer(*cached, Usage())
-            await _written(recorders, key, answer)
-        return (answer, _response(request, answer)) if answer else await self._made(recorders, key, request)
+    async def _found(
+        self, recorders: Sequence[Recorder], key: str, cache_key: dict[str, Any] | None
+    ) -> RecordedAnswer | None:
+        """The answer in a record or in DSPy's cache, counted and recorded."""
+        answer = await _recorded(recorders, key)
+        cached = dspy.cache.get(cache_key) if answer is None and cache_key is not None else None
+        if cached is not None:
+            answer = RecordedAnswer(cached["text"], cached["finish_reason"], Usage())
+            await _write(recorders, key, answer)
+        return answer
 
     async def _made(
         self, recorders: Sequence[Recorder], key: str, request: lm15.Request
-    ) -> tuple[RecordedAnswer, lm15.Response]:
-        """Make a call that is reserved, count it and record it."""
-        call = _Call(recorders, key, self._lm.model)
-        call.reserve()
-        try:
-            token = _retry.set(call.retry)
-            try:
-                response = await self._ask(request)
-            except BaseException:
-                call.settle(Usage.of_call(call.model, 0, 0))
-                raise
-            finally:
-                _retry.reset(token)
+    ) -> tuple[RecordedAnswer, lm15.Response | None]:
+        """The answer of a call that is reserved, made, counted and recorded."""
+        with reserved_call(recorders, key, self._lm.model) as call:
+            response = await self._ask(request)
             usage = _usage(call.model, request, response, getattr(self, "count_tokens", count_tokens))
             call.settle(usage)
             answer = RecordedAnswer(response.message.text or "", response.finish_reason, usage)
-            self._keep(request, answer)
-            await _written(recorders, key, answer)
+            await _write(recorders, key, answer)
             return answer, response
-        finally:
-            call.end()
 
     async def _ask(self, request: lm15.Request) -> lm15.Response:
         """Make one call."""
@@ -177,19 +172,6 @@ class RecordingEngine:
             return cast(lm15.Response, await other.complete(request))
         return await asyncio.to_thread(self._lm.engine.complete, request)
 
-    def _cached(self, request: lm15.Request) -> tuple[str, str] | None:
-        """Text and finish reason of an answer in DSPy's cache."""
-        found = dspy.cache.get(_cache_key(request)) if self._may_cache() else None
-        return None if found is None else (str(found["text"]), str(found["finish_reason"]))
-
-    def _keep(self, request: lm15.Request, answer: RecordedAnswer) -> None:
-        if self._may_cache():
-            dspy.cache.put(_cache_key(request), {"text": answer.text, "finish_reason": answer.finish_reason})
-
-    def _may_cache(self) -> bool:
-        said = _options.get().cache
-        return self._is_cached if said is None else said
-
 
 class AsyncRecordingEngine:
     """The same for asyncio."""
@@ -198,66 +180,11 @@ class AsyncRecordingEngine:
         self._engine = engine
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
-        """RecordedAnswer one request."""
+        """Answer one request."""
         return await self._engine.answered(request)
 
     def __deepcopy__(self, memo: object) -> AsyncRecordingEngine:
         return self
-
-
-class _Call:
-    """One call, reserved with all recorders of its context."""
-
-    def __init__(self, recorders: Sequence[Recorder], key: str, model: str) -> None:
-        self.model = model
-        self._recorders, self._key, self._promise = recorders, key, current_promise()
-        self._reserved: list[Recorder] = []
-        self._begun: list[Recorder] = []
-
-    def reserve(self) -> None:
-        """Reserve the call, or none of it where one of the budgets forbids it."""
-        try:
-            for recorder in self._recorders:
-                recorder.reserve(self._key, self.model, is_new=recorder not in self._begun)
-                self._reserved.append(recorder)
-                self._begun = [*self._begun, *([recorder] if recorder not in self._begun else [])]
-        except BaseException:
-            self.settle(Usage())
-            self.end()
-            raise
-        if self._promise is not None:
-            self._promise.made += 1
-
-    def retry(self) -> None:
-        """Count a try that got no answer, and reserve the next one."""
-        self.settle(Usage.of_call(self.model, 0, 0))
-        self.reserve()
-
-    def settle(self, usage: Usage) -> None:
-        """Count what the reserved call took."""
-        for recorder in self._reserved:
-            recorder.count(usage, was_reserved=True)
-        self._reserved = []
-
-    def end(self) -> None:
-        """Say that the call has ended."""
-        for recorder in self._begun:
-            recorder.end()
-        self._begun = []
-
-
-_retry: ContextVar[Callable[[], None] | None] = ContextVar("retry", default=None)
-
-
-def reserve_retry() -> None:
-    """Reserve one more request for the call of this context; for engines that try again by themselves.
-
-    Raises:
-        BudgetError: the budget allows no further request.
-    """
-    retry = _retry.get()
-    if retry is not None:
-        retry()
 
 
 async def recorded_answer(question: str, ask: Callable[[], str]) -> str:
@@ -269,14 +196,14 @@ async def recorded_answer(question: str, ask: Callable[[], str]) -> str:
     """
     recorders = active_recorders()
     key = hashlib.sha256(f"person/{question}/{_place.get()}".encode()).hexdigest()
-    answer = await _found(recorders, key)
+    answer = await _recorded(recorders, key)
     if answer is None:
         answer = RecordedAnswer(await asyncio.to_thread(ask), "stop", Usage())
-        await _written(recorders, key, answer)
+        await _write(recorders, key, answer)
     return answer.text
 
 
-async def _found(recorders: Sequence[Recorder], key: str) -> RecordedAnswer | None:
+async def _recorded(recorders: Sequence[Recorder], key: str) -> RecordedAnswer | None:
     """The recorded answer of a call, counted."""
     answer = next((answer for recorder in recorders if (answer := recorder.find(key)) is not None), None)
     if answer is not None:
@@ -285,7 +212,7 @@ async def _found(recorders: Sequence[Recorder], key: str) -> RecordedAnswer | No
     return answer
 
 
-async def _written(recorders: Sequence[Recorder], key: str, answer: RecordedAnswer) -> None:
+async def _write(recorders: Sequence[Recorder], key: str, answer: RecordedAnswer) -> None:
     for recorder in recorders:
         if recorder.store is not None:
             await asyncio.to_thread(recorder.write, key, _place.get(), answer)
@@ -301,13 +228,10 @@ def _usage(model: str, request: lm15.Request, response: lm15.Response, count: Ca
     return Usage.of_call(model, prompt, count(response.message.text or ""), estimated=True)
 
 
-def _cache_key(request: lm15.Request) -> dict[str, object]:
-    return {"_fn_identifier": __name__, "request": _content(request), "rollout_id": _options.get().rollout_id}
-
-
-def _content(request: lm15.Request) -> str:
-    """All that is asked."""
-    return json.dumps(dataclasses.asdict(request), default=str, sort_keys=True)
+def _hashed(request: lm15.Request) -> str:
+    """Stands for all that is asked."""
+    content = json.dumps(dataclasses.asdict(request), default=str, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _response(request: lm15.Request, answer: RecordedAnswer) -> lm15.Response:

@@ -119,20 +119,32 @@ class Recorder:
         """The recorded answer of a call; None where there is none."""
         return self.store.find(key) if self.store is not None else None
 
-    def reserve(self, key: str, model: str, *, is_new: bool = True) -> None:
-        """Set aside a call before it queues, or a further try of one that is under way.
+    def begin(self) -> None:
+        """Say that a call begins; raises `RunEndedError` where the run has ended."""
+        with self._lock:
+            self._check_open()
+            self._n_under_way += 1
+
+    def end(self) -> None:
+        """Say that a call has ended, and is recorded where it has an answer."""
+        with self._lock:
+            self._n_under_way -= 1
+            self._lock.notify_all()
+
+    def reserve(self, key: str, model: str) -> None:
+        """Set aside one try of a call before it queues.
 
         Raises:
             BudgetError: the budget is used up. This is recorded, too: made again with the same budget, the same calls
                 are refused, whatever their order.
             RunEndedError: the run has ended.
         """
-        with self._lock:
-            if self._is_closed:
-                raise RunEndedError("the run has ended; no further call is made")
+        self._check_open()
         self._unless_refused(key, lambda: self.account.reserve(model, current_promise()))
-        with self._lock:
-            self._n_under_way += is_new
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RunEndedError("the run has ended; no further call is made")
 
     def set_aside(self, promise: Promise) -> Future[None] | None:
         """Set aside the calls of a conversation; see `Account.promise`. A refusal is recorded as that of a call is."""
@@ -160,12 +172,6 @@ class Recorder:
             for model, each in usage.items()
         ]
         return Usage(usage, None if None in costs else sum(cost for cost in costs if cost is not None))
-
-    def end(self) -> None:
-        """Say that a reserved call has ended, and is recorded where it has an answer."""
-        with self._lock:
-            self._n_under_way -= 1
-            self._lock.notify_all()
 
     def _unless_refused(self, key: str, work: Callable[[], Result]) -> Result:
         """The result of some work, unless the budget refuses it, or has refused it before."""

@@ -119,12 +119,14 @@ class RunStore:
             raise RunError(
                 f"the run {run_name(self.path)} is finished, but does not hold all calls; make it anew in a new file"
             )
-        return None if found is None else RecordedAnswer(found[0], found[1], Usage(json.loads(found[2]), found[3]))
+        if found is None:
+            return None
+        return RecordedAnswer(json.loads(found[0]), found[1], Usage(json.loads(found[2]), found[3]))
 
     def add(self, key: str, place: str, answer: RecordedAnswer) -> None:
         """Record the answer of a call, which is on the disk when this returns."""
-        usage = json.dumps(answer.usage)
-        values = (key, place, answer.text, answer.finish_reason, usage, answer.usage.cost, time.time())
+        text, usage = json.dumps(answer.text), json.dumps(answer.usage)  # a text may be no Unicode
+        values = (key, place, text, answer.finish_reason, usage, answer.usage.cost, time.time())
         self._do(lambda base: base.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?)", values))
 
     def commit(self, rows: Sequence[Row], rejects: Sequence[Reject], turns: Sequence[Any]) -> None:

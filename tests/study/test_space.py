@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from tagal_dspy.errors import SettingsError
-from tagal_dspy.settings import PromptStyle, RunSettings
+from tagal_dspy.settings import MANY_ROWS, PromptStyle, RunSettings
 from tagal_dspy.study import DEFAULT_BOUNDS, Range, Space, search_space
 from tagal_dspy.study.space import Given
 
@@ -76,7 +76,7 @@ def test_fixed_setting_is_left_out_of_the_default_bounds() -> None:
 def test_default_space_begins_with_the_default_of_the_paper() -> None:
     space = Space()
     first = space.candidate(optuna.trial.FixedTrial(space.nearest_to_paper())).settings
-    assert first == RunSettings(critic_temperature=RunSettings().temperature)
+    assert first == RunSettings(rows_per_draw=MANY_ROWS)
 
 
 def test_first_parameters_lie_within_bounds_that_leave_the_paper_out() -> None:
