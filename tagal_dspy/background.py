@@ -35,7 +35,7 @@ def run_in_background(
     An interrupt cancels it and waits for it to end; a second one leaves at once.
 
     Raises:
-        EngineError: the caller is on the background loop itself, or in a forked process.
+        EngineError: the caller is on the background loop itself.
     """
     if threading.current_thread() is _thread:
         raise EngineError("a synchronous call from within the event loop would wait for itself; await acall instead")
@@ -72,14 +72,9 @@ async def await_in_background(
 def _started() -> asyncio.AbstractEventLoop:
     global _loop, _thread, _process
     with _starting:
-        if _loop is None:
+        if _loop is None or _process != os.getpid():  # a fork has the loop, but not its thread
             _loop, _process = asyncio.new_event_loop(), os.getpid()
             # Nothing is lost when the process ends with it: whoever waits for an answer keeps the process alive.
             _thread = threading.Thread(target=_loop.run_forever, name="tagal-background", daemon=True)
             _thread.start()
-    if _process != os.getpid():
-        raise EngineError(
-            "this process is a fork of one that has called a language model, and has none of its connections; "
-            "start it with multiprocessing's 'spawn' method"
-        )
-    return _loop
+        return _loop

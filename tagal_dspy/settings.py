@@ -96,8 +96,9 @@ class RunSettings(BaseModel):
     max_failed_draws: int = Field(
         default=3, ge=0, description="draws without a valid row, each repeated, that end a round; 0 repeats none"
     )
-    few_shot_order: Literal["by-class", "shuffled"] = Field(
-        default="by-class", description="few-shots class by class, or shuffled across classes"
+    few_shot_order: Literal["by-class", "shuffled"] | None = Field(
+        default=None,
+        description="few-shots class by class, or shuffled across classes; shuffled in ReducedLoop alone where None",
     )
     conversation_rows: Literal["left-out", "kept"] = Field(
         default="left-out", description="rows of the conversation before the draws (ReducedLoop, Prompt-Refine)"
@@ -109,8 +110,9 @@ class RunSettings(BaseModel):
     summary_reads: Literal["messages", "turns"] = Field(
         default="messages", description="the summary LM reads the whole conversation, or its rows and critiques"
     )
-    duplicates: Literal["kept", "dropped"] = Field(
-        default="kept", description="rows equal to an accepted one; strict rows are always new"
+    duplicates: Literal["kept", "dropped"] | None = Field(
+        default=None,
+        description="rows equal to an accepted one; dropped in ReducedLoop alone where None, and where rows are strict",
     )
     surplus: Literal["random", "first"] = Field(
         default="random", description="which rows stay where more came than wanted: a random sample, or the first"
@@ -177,8 +179,6 @@ def run_settings(preset: str, style: PromptStyle = "chat", **overrides: Any) -> 
     if preset not in ("paper", "grounded"):
         raise SettingsError(f"preset {preset!r} is unknown; use 'grounded' or 'paper'")
     defaults: dict[str, Any] = {"preset": preset}
-    if preset == "paper" and overrides.get("method") == "reduced-loop":
-        defaults |= {"few_shot_order": "shuffled", "duplicates": "dropped"}
     if preset == "grounded":
         defaults |= GROUNDED
         if style == "continuation":
@@ -201,6 +201,8 @@ GROUNDED: dict[str, Any] = {
     "critic_history": "none",
     "generator_history": "answers",
     "max_failed_draws": 0,
+    "few_shot_order": "by-class",
+    "duplicates": "kept",
     "conversation_rows": "kept",
     "refined_prompt": "with-examples",
     "summary_reads": "turns",

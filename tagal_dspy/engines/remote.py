@@ -19,7 +19,7 @@ from tagal_dspy.background import await_in_background, run_in_background
 from tagal_dspy.engines.prices import listed
 from tagal_dspy.engines.service import is_transient, shared_service
 from tagal_dspy.engines.transport import BodyKeepingTransport, kept_body
-from tagal_dspy.errors import SettingsError
+from tagal_dspy.errors import EngineError, SettingsError
 from tagal_dspy.recording import reserve_retry
 from tagal_dspy.tokens import count_tokens
 
@@ -92,6 +92,7 @@ class _Remote:
         return listed(self._state["model"]).get("max_input_tokens")
 
     async def _answered(self, request: lm15.Request) -> lm15.Response:
+        _check_process()
         n_tries = 0
         while True:
             if n_tries:
@@ -176,6 +177,20 @@ class AsyncRemoteEngine(_Remote):
     async def complete(self, request: lm15.Request) -> lm15.Response:
         """See `RemoteEngine.complete`."""
         return await await_in_background(self._answered, request)
+
+
+_process: int | None = None
+
+
+def _check_process() -> None:
+    """Raise `EngineError` in a fork of a process that has called a server: it has none of its connections."""
+    global _process
+    _process = _process or os.getpid()
+    if _process != os.getpid():
+        raise EngineError(
+            "this process is a fork of one that has called a model on a server, and has none of its connections; "
+            "start it with multiprocessing's 'spawn' method"
+        )
 
 
 def _counted(response: lm15.Response, provider: str) -> lm15.Response:

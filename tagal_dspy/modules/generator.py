@@ -63,7 +63,8 @@ class RowGenerator(Role):
             task: the table to write rows for.
             n_rows: how many rows to ask for; as many as possible where None.
             request: `examples` (rows to show, with the card; None on a later turn of a conversation), `history`
-                (messages of the turns before), `critique`, `refined_prompt`, `prompt` (a whole prompt, sent alone),
+                (messages of the turns before), `critique`, `refined_prompt`, `prompt` (a whole prompt, sent alone;
+                `examples` are then those that stand in it),
                 `wanted` (in words, which rows to write), `narrowed` (columns to hold the rows to, where the engine
                 takes a grammar), `rules` (told in the card) and `rollout_id` (names the draw: equal ids draw equal
                 rows).
@@ -110,7 +111,7 @@ class RowGenerator(Role):
         fields: dict[str, Any] = {
             "card": make_card(task.schema, rules) if with_card else None,
             "refined_prompt": refined_prompt,
-            "examples": Table(text=self.wire(task).encode(examples)) if examples is not None else None,
+            "examples": self._examples(task, examples),
             "critique": critique or None,
             "wanted": wanted,
             "n_rows": n_rows,
@@ -149,9 +150,13 @@ class RowGenerator(Role):
         whole = self._fields(task, n_rows, **request)
         fields, turns = self._fitted(lm, adapter, signature, task, n_rows, whole, history)
         inputs: dict[str, Any] = {**fields, "config": config, "signature": signature}
-        if "prompt" not in fields:
-            inputs["history"] = dspy.History(messages=list(turns))
+        if "prompt" in fields:
+            return inputs, {**fields, "examples": self._examples(task, request.get("examples"))}, adapter
+        inputs["history"] = dspy.History(messages=list(turns))
         return inputs, fields, adapter
+
+    def _examples(self, task: TableTask, rows: Sequence[Row] | None) -> Table | None:
+        return Table(text=self.wire(task).encode(rows)) if rows is not None else None
 
     def _fitted(
         self,

@@ -68,17 +68,17 @@ class TagalLoop(Program):
         outer = recorder or Recorder()
         self._listen()
         with outer.active(), run.recorder.active(), dspy.context(lm=_listening(dspy.settings.lm), send_stream=None):
+            problem: Exception | None = None
             try:
                 await self.write(run, rounds)
             except (LMError, BudgetError) as error:
                 problem = cause_of(error) or error
-                await rounds.end()
-                if isinstance(problem, BudgetError):
-                    raise BudgetError(f"{problem}: {run.shortfall()}", run.prediction()) from None
-                raise problem from problem.__cause__
             finally:
                 await rounds.end()
-            await run.finish()
+        if isinstance(problem, BudgetError):
+            raise BudgetError(f"{problem}: {run.shortfall()}", run.prediction())
+        if problem is not None:
+            raise problem
         if run.acceptance.n_missing and if_short == "raise":
             raise NotEnoughRowsError(run.shortfall(), run.prediction())
         return run.prediction()

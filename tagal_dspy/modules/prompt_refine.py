@@ -19,6 +19,7 @@ from tagal_dspy.modules.turns import DrawRequest, Round, Turn
 from tagal_dspy.recording import at_place
 from tagal_dspy.settings import RunSettings
 from tagal_dspy.signatures import (
+    FEW_SHOT_SLOT,
     SummarizeTurns,
     adapter_for,
     conversation_text,
@@ -35,8 +36,9 @@ ROOM_FOR_PROMPT = 1500
 class TurnSummarizer(Role):
     """Ask the summary LM for one prompt that stands for a conversation.
 
-    Called with a task and the turns, each a pair of rows and critique, or with the whole conversation as one text,
-    returns a `dspy.Prediction` with `refined_prompt`. The oldest turns are left out where they do not fit the LM.
+    Called with a task and the parts of a conversation, returns a `dspy.Prediction` with `refined_prompt`. Parts are the
+    turns, each a pair of rows and critique, or all messages, each a pair of role and text. The oldest parts (after the
+    system message) are left out where they do not fit the LM.
 
     Args:
         context_window: see `RowGenerator`.
@@ -50,27 +52,29 @@ class TurnSummarizer(Role):
         self.predict = dspy.Predict(SummarizeTurns)
 
     async def aforward(
-        self, task: TableTask, turns: Sequence[tuple[str, str]] | str, rollout_id: int = 0
+        self, task: TableTask, parts: Sequence[tuple[str, str]], rollout_id: int = 0, *, are_messages: bool = False
     ) -> dspy.Prediction:
-        """Condense `turns`; `rollout_id` names the call."""
+        """Condense a conversation; `rollout_id` names the call."""
         lm, card = lm_of(self.predict), make_card(task.schema)
-        text = turns if isinstance(turns, str) else self._fitted(lm, card, turns)
         config = draw_config(rollout_id, self.temperature)
         try:
             with dspy.context(adapter=adapter_for(lm)):
+                text = self._fitted(lm, card, parts, are_messages)
                 answer = (await self.predict.acall(card=card, conversation=text, config=config)).refined_prompt
         except AdapterParseError as error:
             answer = error.lm_response
         return dspy.Prediction(refined_prompt=(answer or "").strip())
 
-    def _fitted(self, lm: dspy.LM, card: str, turns: Sequence[tuple[str, str]]) -> str:
-        """The latest turns that fit the LM."""
-        window, text = Window.of(lm, self.context_window), conversation_text(turns)
-        while window is not None and len(turns) > 1 and not window.surely_holds(card, text):
+    def _fitted(self, lm: dspy.LM, card: str, parts: Sequence[tuple[str, str]], are_messages: bool) -> str:
+        """The text of the parts that fit the LM."""
+        window, first = Window.of(lm, self.context_window), 1 if are_messages else 0
+        written = message_text if are_messages else conversation_text
+        text = written(parts)
+        while window is not None and len(parts) > first + 1 and not window.surely_holds(card, text):
             if window.count(card) + window.count(text) + ROOM_FOR_PROMPT <= window.room:
                 break
-            turns = turns[1:]
-            text = conversation_text(turns)
+            parts = [*parts[:first], *parts[first + 1 :]]
+            text = written(parts)
         return text
 
 
@@ -98,10 +102,10 @@ class PromptRefine(TagalLoop):
         await run.commit(request, self.as_round(run, talk), is_left_out=not self.offers_conversations)
         if talk.is_given_up:
             return
-        turns = self._read(run, request, run.kept(talk.turns))
+        parts = self._parts(run, request, run.kept(talk.turns))
         n_summaries = 0
         while n_summaries == 0 or run.scheduler.resume():
-            refined_prompt = await rounds.wait_for(self._summary(run, turns, n_summaries))
+            refined_prompt = await rounds.wait_for(self._summary(run, parts, n_summaries))
             n_summaries += 1
 
             async def write_round(request: DrawRequest, refined_prompt: str = refined_prompt) -> Round:
@@ -110,25 +114,31 @@ class PromptRefine(TagalLoop):
 
             await rounds.make(write_round, 1)
 
-    async def _summary(self, run: Run, turns: Sequence[tuple[str, str]] | str, number: int) -> str:
+    async def _summary(self, run: Run, parts: Sequence[tuple[str, str]], number: int) -> str:
         with at_place(f"summary/{number}"):
-            said = await self.summarizer.acall(task=run.task, turns=turns, rollout_id=run.rollout_id("summary", number))
+            said = await self.summarizer.acall(
+                task=run.task,
+                parts=parts,
+                rollout_id=run.rollout_id("summary", number),
+                are_messages=self.settings.summary_reads == "messages",
+            )
         return str(said.refined_prompt)
 
-    def _read(self, run: Run, request: DrawRequest, turns: tuple[Turn, ...]) -> Sequence[tuple[str, str]] | str:
+    def _parts(self, run: Run, request: DrawRequest, turns: tuple[Turn, ...]) -> list[tuple[str, str]]:
         """What the summary LM reads: rows and critiques of the turns, or all messages and the last critique."""
-        if self.settings.summary_reads == "turns" or not turns:
+        if self.settings.summary_reads == "turns":
             return [(turn.answer.text, turn.critique) for turn in turns]
         told = {"history": [self.message(run, turn) for turn in turns], "critique": turns[-1].critique}
         messages = self.generator.messages(run.task, request.n_rows, **told)
-        return message_text((each["role"], each["content"]) for each in messages)
+        return [(each["role"], each["content"]) for each in messages]
 
     def _told(self, run: Run, request: DrawRequest, refined_prompt: str) -> dict[str, Any]:
         """What a draw is told: which rows are wanted, the refined prompt, and few-shots in it or beside it."""
         told, few_shots = run.row_request(request), run.few_shots(request)
         if self.settings.refined_prompt == "alone":
             rows = self.generator.wire(run.task).encode(few_shots)
-            return {**told, "prompt": with_few_shots_in_slot(refined_prompt, rows)}
+            shown = few_shots if FEW_SHOT_SLOT in refined_prompt else None
+            return {**told, "prompt": with_few_shots_in_slot(refined_prompt, rows), "examples": shown}
         return {**told, "examples": few_shots, "refined_prompt": with_few_shots_below(refined_prompt)}
 
     def apply(self, settings: RunSettings) -> None:

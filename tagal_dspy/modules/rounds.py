@@ -79,6 +79,7 @@ class Rounds:
         if not self._run.scheduler.is_complete:
             for _, (request, brought) in sorted(self._run.open_rounds.items()):
                 await self._run.commit(request, brought)
+        await self._run.finish()
 
     async def _begin(
         self,

@@ -99,10 +99,14 @@ class Scheduler:
         """
         self.n_draws += n_draws
         self._asked[request.slot] -= self._pending.pop(request.number, 0)
-        if not is_left_out:
-            self._n_offered.append(n_offered)
-            self.n_failed = 0 if n_accepted else self.n_failed + 1
-            self._is_paused = self._pause_after is not None and self.n_failed > 0 == self.n_failed % self._pause_after
+        if is_left_out:
+            return
+        self._n_offered.append(n_offered)
+        if n_accepted:
+            self.n_failed, self._is_paused = 0, False
+        elif not self._is_paused:  # rounds that were under way at the pause tell nothing new
+            self.n_failed += 1
+            self._is_paused = self._pause_after is not None and self.n_failed % self._pause_after == 0
 
     def resume(self) -> bool:
         """Whether planning had paused, and goes on now."""

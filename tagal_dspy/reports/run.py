@@ -45,7 +45,8 @@ def run_sections(prediction: Any, instructions: Mapping[str, str]) -> list[Secti
         instructions: by predictor, what it tells its language model.
     """
     reasons = Counter(reject.reason for reject in prediction.rejects).most_common()
-    usage = [[name, *used.values()] for name, used in prediction.usage.items()]
+    counts = ("calls", "prompt_tokens", "completion_tokens")
+    usage = [[name, *(used[count] for count in counts)] for name, used in prediction.usage.items()]
     made: list[Part] = [f"{len(prediction.table)} rows were accepted in {prediction.n_draws} draws."]
     if len(prediction.curve) > 1:
         made.append(_curve(prediction.curve))

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -202,15 +202,19 @@ def n_calls(run: Path) -> int:
         return 0
 
 
-def started(shop_csv: Path, address: str, run: Path, n_answered: int) -> subprocess.Popen[str]:
+@contextmanager
+def started(shop_csv: Path, address: str, run: Path, n_answered: int) -> Iterator[subprocess.Popen[str]]:
     """`tagal optimize` in a process of its own, once so many calls are recorded."""
     asked = command(shop_csv, address, "--run", run, "--out", run.with_suffix(".json"))
     arguments = [sys.executable, "-W", "ignore", "-m", "tagal_dspy.cli", *map(str, asked)]
-    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
-    while n_calls(run) < n_answered:
-        assert process.poll() is None
-        time.sleep(0.05)
-    return process
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while n_calls(run) < n_answered:
+                assert process.poll() is None
+                time.sleep(0.05)
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -225,8 +229,7 @@ def test_signal_records_the_calls_under_way_and_says_how_to_resume(
         n_done += 1
         return answer(body)
 
-    with chat_server(slowly) as address:
-        process = started(shop_csv, address, tmp_path / "run.sqlite", 3)
+    with chat_server(slowly) as address, started(shop_csv, address, tmp_path / "run.sqlite", 3) as process:
         process.send_signal(number)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 128 + number
@@ -242,8 +245,7 @@ def test_second_signal_leaves_at_once(shop_csv: Path, tmp_path: Path) -> None:
     def then_hang(body: dict[str, Any]) -> Any:
         return answer(body) if left.acquire(blocking=False) else hang
 
-    with chat_server(then_hang) as address:
-        process = started(shop_csv, address, tmp_path / "run.sqlite", 3)
+    with chat_server(then_hang) as address, started(shop_csv, address, tmp_path / "run.sqlite", 3) as process:
         process.send_signal(signal.SIGINT)
         time.sleep(1)
         assert process.poll() is None

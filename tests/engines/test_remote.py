@@ -21,10 +21,10 @@ from dspy.utils.exceptions import LMError, LMInvalidRequestError
 from scripts import shop_task
 from servers import ChatHandler, Reply, chat_server, completion, drip, error, refused
 
-import tagal_dspy.background as background
 from tagal_dspy.engines import RemoteEngine, ServerDownError, make_lm, pacing, remote
 from tagal_dspy.errors import EngineError, SettingsError
 from tagal_dspy.modules import GenerateAndFilter
+from tagal_dspy.recording import Recorder, listening_lm
 
 KEY = "sk-very-secret-key"
 
@@ -314,11 +314,39 @@ def test_unusable_request_is_no_reason_to_try_again() -> None:
     assert not server.came
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        {},
+        "many",
+        [1],
+        {"prompt_tokens": "many"},
+        {"prompt_tokens": -3, "completion_tokens": 1},
+        {"prompt_tokens": 0.5},
+    ],
+)
+def test_usage_that_is_none_is_counted_here_and_costs_no_further_request(usage: object) -> None:
+    n_requests = 0
+
+    def answer(body: dict[str, Any]) -> Any:
+        nonlocal n_requests
+        n_requests += 1
+        return 200, {**completion("one two three"), "usage": usage}
+
+    recorder = Recorder()
+    with chat_server(answer) as address, recorder.active():
+        assert listening_lm(lm_at(address))("a question of some words") == ["one two three"]
+    counts = {"calls": 1, "prompt_tokens": 5, "completion_tokens": 3, "estimated": 1}
+    assert recorder.usage == {"openai/x": counts}
+    assert n_requests == 1
+
+
 def test_forked_process_is_told_why_it_cannot_call(monkeypatch: pytest.MonkeyPatch) -> None:
     with chat_server(lambda body: "hello") as address:
         lm = lm_at(address)
         lm("hi")
-        monkeypatch.setattr(background, "_process", -1)
+        monkeypatch.setattr(remote, "_process", -1)
         with pytest.raises(LMError, match="'spawn'"):
             lm("hi")
 

@@ -116,8 +116,8 @@ def test_budget_of_calls_is_never_exceeded_by_sixteen_threads(optimizer: str) ->
 def test_budget_of_money_ends_a_compilation() -> None:
     prices = pricing(Prices(1e-6, 1e-6))
     found, _ = compiled("gepa", budget=Budget(max_cost=0.08), price=prices, n_threads=1)
-    assert found.cost is not None
-    assert 0.02 < found.cost <= 0.08
+    assert found.usage.cost is not None
+    assert 0.02 < found.usage.cost <= 0.08
 
 
 KILLED = """

@@ -17,7 +17,6 @@ RejectReason = Literal[
     "constraint",
     "duplicate",
     "collision",
-    "too_close",
     "label_noise",
     "quota_full",
 ]
