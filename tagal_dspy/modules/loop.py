@@ -184,17 +184,21 @@ class TagalLoop(Program):
         talk = Conversation()
         n_done = 0
         while n_done < self.n_turns:
-            turn = await self.turn(run, request, told, talk, is_last=n_done + 1 == self.n_turns)
+            turn = await self.drawn(run, request, told, talk)
             if not turn.rows and self.settings.max_failed_draws:
-                talk = talk._replace(failed=(*talk.failed, turn))
-                if len(talk.failed) == gives_up_after:
-                    return talk._replace(is_given_up=True)
+                is_given_up = len(talk.failed) + 1 == gives_up_after
+                talk = self._open(run, request, Conversation(talk.turns, (*talk.failed, turn), is_given_up))
+                if is_given_up:
+                    return talk
                 if starts_again_after and len(talk.failed) % starts_again_after == 0:
                     n_done = 0
                 continue
             n_done += 1
-            talk = talk._replace(turns=run.scored((*talk.turns, turn)))
-            run.open_rounds[request.number] = request, self.as_round(run, talk)
+            turns = run.scored((*talk.turns, turn))
+            self._open(run, request, talk._replace(turns=turns))
+            if n_done < self.n_turns or self.criticises_last:
+                turns = (*turns[:-1], await self.criticised(run, request, turns[-1], talk))
+            talk = self._open(run, request, talk._replace(turns=turns))
             if self.settings.keep == "best" and len(talk.turns) > 1 and not run.gained(talk.turns):
                 break
         return talk
@@ -204,24 +208,28 @@ class TagalLoop(Program):
         offered = run.kept(talk.turns)[-1:] if self.offers_conversations and not talk.is_given_up else ()
         return Round((*talk.failed, *talk.turns), offered)
 
-    async def turn(
-        self, run: Run, request: DrawRequest, told: dict[str, Any], talk: Conversation, *, is_last: bool = False
-    ) -> Turn:
-        """One draw in a conversation, and its critique; examples are told in the first draw, then the last critique."""
-        before, iteration = talk.turns, len(talk.turns)
-        if before:
-            told = {**told, "examples": None, "critique": before[-1].critique}
-        turn = await self.draw(run, request, told, iteration, before, len(talk.failed))
-        is_failed = not turn.rows and self.settings.max_failed_draws > 0
-        if self.critic is None or is_failed or (is_last and not self.criticises_last):
+    def _open(self, run: Run, request: DrawRequest, talk: Conversation) -> Conversation:
+        """Keep what a conversation has brought so far for the case that the run is stopped."""
+        run.open_rounds[request.number] = request, self.as_round(run, talk)
+        return talk
+
+    async def drawn(self, run: Run, request: DrawRequest, told: dict[str, Any], talk: Conversation) -> Turn:
+        """The next draw of a conversation: the first is told few-shots, later ones the last critique."""
+        if talk.turns:
+            told = {**told, "examples": None, "critique": talk.turns[-1].critique}
+        return await self.draw(run, request, told, len(talk.turns), talk.turns, len(talk.failed))
+
+    async def criticised(self, run: Run, request: DrawRequest, turn: Turn, talk: Conversation) -> Turn:
+        """A turn with its critique."""
+        if self.critic is None:
             return turn
-        slot, earlier = run.wanted.narrowed(request.slot), before[-1].critique if before else ""
-        in_round = self.settings.critic_history == "round"
+        before, in_round = talk.turns, self.settings.critic_history == "round"
         messages = [each.critic_message for each in before if each.critic_message] if in_round else None
+        slot, earlier = run.wanted.narrowed(request.slot), before[-1].critique if before else ""
         written = Written(self._shown(run, turn), turn.rows, turn.rejects, slot, earlier, messages)
-        with at_place(f"{request.number}/{iteration}/critique"):
+        with at_place(f"{request.number}/{turn.iteration}/critique"):
             said = await self.critic.acall(
-                task=run.task, written=written, rollout_id=run.rollout_id(request.number, iteration, "critique")
+                task=run.task, written=written, rollout_id=run.rollout_id(request.number, turn.iteration, "critique")
             )
         found = tuple(said.get("discrepancies") or ())
         return replace(turn, critique=said.critique, discrepancies=found, critic_message=said.get("message"))

@@ -22,10 +22,10 @@ class ReducedLoop(TagalLoop):
         for slot in run.slots:
             request = run.scheduler.request(slot, self.settings.rows_per_draw)
             talk = await self._conversation(run, rounds, request)
+            await run.commit(request, self.as_round(run, talk), is_left_out=not self.offers_conversations)
             if talk.is_given_up:
                 return
             histories[slot] = request, run.kept(talk.turns)
-            await run.commit(request, self.as_round(run, talk), is_left_out=not self.offers_conversations)
 
         async def write_round(request: DrawRequest) -> Round:
             first, before = histories.get(request.slot) or list(histories.values())[request.number % len(histories)]

@@ -100,7 +100,8 @@ class RunStore:
             differs = "; ".join(f"{name} was {_short(before.get(name))}, now {_short(now.get(name))}" for name in names)
             raise RunError(f"the run {run_name(self.path)} is of something else: {differs}; use a new file")
         self._was_finished = self.fact("status") == "finished"
-        self.note("status", "running")
+        if not self._was_finished:
+            self.note("status", "running")
 
     def note(self, name: str, value: Any) -> None:
         """Record a fact about the run."""
