@@ -42,14 +42,20 @@ def cost(model: str, usage: Mapping[str, int], prices: Prices | None = None) -> 
     prices = prices or list_prices(model)
     if prices is None:
         return None
-    if not all(math.isfinite(price) and price >= 0 for price in prices):
-        raise SettingsError(f"prices of {model!r} are {prices}; give US dollars per token, 0 or more")
+    _check(prices)
     return usage["prompt_tokens"] * prices.prompt + usage["completion_tokens"] * prices.completion
 
 
 def pricing(prices: Prices | None = None) -> Callable[[str, int, int], float | None]:
     """What a call costs in US dollars, from the model, its prompt tokens and its completion tokens; see `cost`."""
+    if prices is not None:
+        _check(prices)
     return lambda model, n_in, n_out: cost(model, {"prompt_tokens": n_in, "completion_tokens": n_out}, prices)
+
+
+def _check(prices: Prices) -> None:
+    if not all(math.isfinite(price) and price >= 0 for price in prices):
+        raise SettingsError(f"the prices are {tuple(prices)}; give US dollars per token, 0 or more")
 
 
 @lru_cache(maxsize=64)

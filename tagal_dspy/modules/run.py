@@ -242,7 +242,8 @@ class Run:
             await self.record()
         if self._store is not None:
             await asyncio.to_thread(self._store.trim)
-        self._tell()
+        if self.turns:
+            self._tell()
 
     def prediction(self) -> dspy.Prediction:
         """What came so far."""
