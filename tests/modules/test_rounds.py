@@ -17,11 +17,13 @@ from dspy.utils.exceptions import LMError
 from scripts import other_roles, shop_rows, shop_task
 
 from tagal_dspy.background import run_in_background
+from tagal_dspy.conditions import Slot
 from tagal_dspy.errors import BudgetError, EngineError
 from tagal_dspy.modules import METHODS, Critic, Progress, SynthLoop, TagalLoop
 from tagal_dspy.modules.critics import Written
 from tagal_dspy.modules.run import Run
 from tagal_dspy.modules.turns import Conversation, DrawRequest
+from tagal_dspy.modules.wanted import Wanted
 from tagal_dspy.recording import Recorder, RunStore, load_run
 from tagal_dspy.settings import Budget, Method, RunSettings, run_settings
 from tagal_dspy.task import TableTask
@@ -241,6 +243,18 @@ def test_rows_of_a_round_that_was_thrown_away_do_not_come_with_the_error() -> No
     with dspy.context(lm=scripted_lm(answer, cache=False)), pytest.raises(BudgetError) as caught:
         on_threads(loop, 30, recorder=Recorder(budget=Budget(max_tokens=40_000)))
     assert 42 not in caught.value.prediction.table["age"].tolist()
+
+
+def test_no_more_rows_of_a_class_than_wanted_come_with_the_error_of_a_budget() -> None:
+    def answer(asked: Asked) -> Answer:
+        return {"rows": "\n".join(f"30,{number}.5,Mons,yes" for number in range(20, 40))}
+
+    wanted = Wanted(quotas={Slot("yes"): 5, Slot("no"): 5})
+    loop = SynthLoop(run_settings("paper", n_iter=1, n_shots=2, critic="none", rounds_ahead=1))
+    with dspy.context(lm=scripted_lm(answer, cache=False)), pytest.raises(BudgetError) as caught:
+        on_threads(loop, 10, wanted=wanted, recorder=Recorder(budget=Budget(max_calls=2)))
+    assert "5 of 10 rows accepted" in str(caught.value)
+    assert len(caught.value.prediction.table) == 5
 
 
 @EVERY_METHOD
