@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import dspy
 import numpy as np
@@ -31,6 +31,9 @@ class TagalLoop(Program):
 
     pause_after: int | None = None
     """See `Scheduler`."""
+
+    own_settings: ClassVar[Mapping[str, str]] = {}
+    """Settings of the method where they are None."""
 
     async def aforward(
         self,
@@ -115,8 +118,9 @@ class TagalLoop(Program):
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Run:
         """The state of a call, before its first draw."""
+        own = {name: value for name, value in self.own_settings.items() if getattr(self.settings, name) is None}
         return Run(
-            self.settings,
+            self.settings.model_copy(update=own),
             self.sampler,
             self.generator.wire(task),
             task,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from tagal_dspy.conditions import Slot
 from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.rounds import Rounds
@@ -15,6 +18,8 @@ class ReducedLoop(TagalLoop):
 
     Where rows are drawn by class, every class has a conversation of its own.
     """
+
+    own_settings: ClassVar[Mapping[str, str]] = {"few_shot_order": "shuffled", "duplicates": "dropped"}
 
     async def write(self, run: Run, rounds: Rounds) -> None:
         """Have the conversations, then draw from them until there are enough rows."""

@@ -79,7 +79,7 @@ class Run:
         row_filter = RowFilter(
             task,
             settings.strictness,
-            duplicates=settings.duplicates or ("dropped" if settings.method == "reduced-loop" else "kept"),
+            duplicates=settings.duplicates or "kept",
             rules=self.wanted.rules,
             condition=self.wanted.condition,
         )
@@ -148,8 +148,7 @@ class Run:
         rows = self._sampler.sample(
             self.task, self.settings.n_shots, rng, whole, self.accepted(request), self._plausible
         )
-        is_reduced = self.settings.method == "reduced-loop"
-        if (self.settings.few_shot_order or ("shuffled" if is_reduced else "by-class")) == "shuffled":
+        if self.settings.few_shot_order == "shuffled":
             return [rows[place] for place in rng.permutation(len(rows))]
         return rows
 

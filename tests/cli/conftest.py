@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,14 @@ def shop_csv(tmp_path: Path) -> Path:
     path = tmp_path / "shop.csv"
     shop_frame().to_csv(path, index=False)
     return path
+
+
+@pytest.fixture(autouse=True)
+def _signals_reach_children() -> Iterator[None]:
+    """A shell starts jobs in the background with SIGINT ignored, and children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Ran:

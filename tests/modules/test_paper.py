@@ -377,7 +377,6 @@ def test_reduced_loop_takes_rows_that_its_conversation_wrote_before() -> None:
     assert len(run.prediction.table) == 4
 
 
-@pytest.mark.xfail(reason="a program without settings takes the method for synth-loop", strict=True)
 def test_reduced_loop_without_settings_is_that_of_the_paper() -> None:
     engine = KeepingEngine(Shop(lambda number: ["30,20.5,Mons,no", *rows_of_draw(number)]))
     with dspy.context(lm=dspy.LM("scripted/model", engine=engine, cache=False, num_retries=0)):
