@@ -16,6 +16,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,6 @@ def real_rows(n_rows: int) -> dict[str, Any]:
 
     from tagal_dspy import TagalSynthesizer
     from tagal_dspy.card import make_card
-    from tagal_dspy.modules.run import Run
     from tagal_dspy.testing import scripted_lm
 
     lm = scripted_lm(lambda asked: "", style="continuation", takes_grammar=True, cache=False)
@@ -78,13 +78,15 @@ def real_rows(n_rows: int) -> dict[str, Any]:
     described = since(start)
     synthesizer.preview(10)
     whole = since(start)
-    run = Run(synthesizer.program_, synthesizer.task_, 10 * N_DRAWS, 0)
+    program = synthesizer.program_
+    run = program.new_run(synthesizer.task_, 10 * N_DRAWS, 0)
     draws = []
     for slot in run.slots * (N_DRAWS // len(run.slots)):
         start = spent()
-        call = next(synthesizer.program_.round(run, run.next_number(slot), slot, 10))
+        request = run.scheduler.request(slot, 10)
+        told = {**run.row_request(request), "examples": run.few_shots(request)}
         with dspy.context(lm=lm):
-            synthesizer.program_.generator.messages(**call.inputs)
+            program.generator.messages(synthesizer.task_, request.n_rows, rollout_id=request.number, **told)
         draws.append(since(start))
     return {
         "described": described,
@@ -101,13 +103,15 @@ def generated_rows(n_rows: int) -> dict[str, Any]:
     from tagal_dspy.testing import Answer, Asked, scripted_lm
 
     real = table(N_ROWS_GENERATED_FROM)
-    source = table(2 * n_rows, seed=1).astype({"rate": object})
+    source = table(3 * n_rows, seed=1).astype({"rate": object})
     texts = source.where(source.notna(), "").astype(str).agg(",".join, axis=1).to_numpy()
     by_label = {label: iter(texts[source["label"] == label]) for label in ("yes", "no")}
+    one_at_a_time = threading.Lock()
 
     def answer(asked: Asked) -> Answer:
-        label = "yes" if '"label" is "yes"' in asked.last else "no"
-        lines = [next(by_label[label]) for _ in range(10)]
+        label = "yes" if '::= "yes"\n' in asked.extra["grammar"] else "no"
+        with one_at_a_time:
+            lines = [next(by_label[label]) for _ in range(10)]
         return "\n".join(lines) + "\n"
 
     lm = scripted_lm(answer, style="continuation", takes_grammar=True, cache=False)
