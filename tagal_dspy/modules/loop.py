@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -68,9 +69,9 @@ class TagalLoop(Program):
         store = recorder.store if recorder is not None else None
         run = self.new_run(task, n_rows, seed, wanted, store, on_progress)
         rounds = Rounds(run, self._name(task, n_rows, seed))
-        outer = recorder or Recorder()
+        given = recorder.active() if recorder is not None else nullcontext()
         self._listen()
-        with outer.active(), run.recorder.active(), dspy.context(lm=_listening(dspy.settings.lm), send_stream=None):
+        with given, run.recorder.active(), dspy.context(lm=_listening(dspy.settings.lm), send_stream=None):
             problem: Exception | None = None
             try:
                 await self.write(run, rounds)
