@@ -7,10 +7,12 @@ what is only touched there needs no lock.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from tagal_dspy.errors import EngineError
@@ -67,6 +69,16 @@ async def await_in_background(
     loop = _started()
     future: Future[Result] = asyncio.run_coroutine_threadsafe(function(*args, **kwargs), loop)
     return await asyncio.wrap_future(future)
+
+
+_threads = ThreadPoolExecutor(256, thread_name_prefix="tagal-waiting")
+"""Apart from the loop's own few threads, which calls need to go on while these wait for them."""
+
+
+async def on_thread(function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    """The result of a function that may wait for calls or for a person, in the caller's context."""
+    work = partial(contextvars.copy_context().run, partial(function, *args, **kwargs))
+    return await asyncio.get_running_loop().run_in_executor(_threads, work)
 
 
 def _started() -> asyncio.AbstractEventLoop:

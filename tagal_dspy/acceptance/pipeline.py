@@ -107,10 +107,9 @@ class AcceptancePipeline:
                 self.rows.append(row)
 
     def _open_slot(self, row: Row) -> Slot | None:
-        return next((slot for slot in self._wanted if self._is_open(slot) and slot.takes(row, self._schema)), None)
-
-    def _is_open(self, slot: Slot) -> bool:
-        return len(self.by_slot[slot]) < self._wanted[slot] or (self._keeps_surplus and self._wanted[slot] > 0)
+        fit = [slot for slot, n in self._wanted.items() if n and slot.takes(row, self._schema)]
+        lacking = (slot for slot in fit if len(self.by_slot[slot]) < self._wanted[slot])
+        return next(lacking, fit[0] if fit and self._keeps_surplus else None)
 
     def _take(self, row: Row, slot: Slot) -> None:
         self.rows.append(row)

@@ -128,7 +128,7 @@ def generate(data: str, options: Options, output: Output, kept: Kept) -> int:
     use_cache(kept.cache)
     with RunStore(kept.run_file(name)) as store:
         command = {"kind": "generate", "data": data, "options": options.model_dump(mode="json"), "output": output.texts}
-        store.note(
+        store.note_at_begin(
             "command", {**command, "folder": str(Path.cwd()), "cache": kept.cache and str(kept.cache.absolute())}
         )
         return _Sampling(synthesizer, options, output, partial, store).run()

@@ -162,7 +162,7 @@ def optimize(options: Options, asked: Asked, output: Output, run: Path | None) -
     job = _Job(options, asked)
     use_cache(None)
     with RunStore(run or job.run_file()) as store:
-        store.note("command", _command(options, asked, output))
+        store.note_at_begin("command", _command(options, asked, output))
         try:
             found = job.compiled(store)
             store.note("status", "compiled")

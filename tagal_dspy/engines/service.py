@@ -14,6 +14,7 @@ import anyio
 from dspy import lm15
 
 from tagal_dspy.engines.pacing import FIRST_LIMIT, Breaker, Pace
+from tagal_dspy.recording import check_run_goes_on
 
 Answer = TypeVar("Answer")
 
@@ -49,6 +50,7 @@ class Service:
             self._slots = anyio.CapacityLimiter(FIRST_LIMIT)
         self._slots.total_tokens = self.pace.limit
         async with self._slots:
+            check_run_goes_on()
             started = time.monotonic()
             self._breaker.check(started)
             outcome = "cancelled"

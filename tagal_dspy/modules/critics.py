@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import dspy
 from dspy.utils.exceptions import AdapterParseError
 
+from tagal_dspy.background import on_thread
 from tagal_dspy.card import make_card
 from tagal_dspy.characters import visible
 from tagal_dspy.conditions import ANY, Slot
@@ -87,7 +87,7 @@ class Critic(dspy.Module):  # type: ignore[misc]
 
     async def aforward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
         """The same, awaited."""
-        return await asyncio.to_thread(self.forward, task, written, rollout_id)
+        return await on_thread(self.forward, task, written, rollout_id)
 
     def measured(self, task: TableTask, written: Written) -> tuple[Discrepancy, ...]:
         """The worst discrepancies."""

@@ -239,6 +239,13 @@ class TagalLoop(Program):
         found = tuple(said.get("discrepancies") or ())
         return replace(turn, critique=said.critique, discrepancies=found, critic_message=said.get("message"))
 
+    async def single(self, run: Run, request: DrawRequest, told: dict[str, Any], before: Sequence[Turn] = ()) -> Round:
+        """A round of one draw."""
+        turn = await self.draw(run, request, told, before=before)
+        made = Round((turn,), (turn,))
+        run.open_rounds[request.number] = request, made
+        return made
+
     async def draw(
         self,
         run: Run,

@@ -109,8 +109,7 @@ class PromptRefine(TagalLoop):
             n_summaries += 1
 
             async def write_round(request: DrawRequest, refined_prompt: str = refined_prompt) -> Round:
-                turn = await self.draw(run, request, self._told(run, request, refined_prompt))
-                return Round((turn,), (turn,))
+                return await self.single(run, request, self._told(run, request, refined_prompt))
 
             await rounds.make(write_round, 1)
 

@@ -36,8 +36,7 @@ class ReducedLoop(TagalLoop):
             first, before = histories.get(request.slot) or list(histories.values())[request.number % len(histories)]
             told = run.row_request(request)
             told |= {"critique": before[-1].critique} if before else {"examples": run.few_shots(first)}
-            turn = await self.draw(run, request, told, before=before)
-            return Round((turn,), (turn,))
+            return await self.single(run, request, told, before)
 
         await rounds.make(write_round, 1)
 

@@ -238,8 +238,10 @@ class Run:
         """Cut surplus rows, and forget what earlier attempts at this run recorded beyond it."""
         if self.settings.surplus == "random":
             self.acceptance.cut(np.random.default_rng([self.seed, self.n_rows]))
+            if self._store is not None:
+                self._store.write_rows_again()
             await self.record()
-        if self._store is not None:
+        if self._store is not None and self.scheduler.is_complete:
             await asyncio.to_thread(self._store.trim)
         if self.turns:
             self._tell()

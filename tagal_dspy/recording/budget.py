@@ -162,4 +162,5 @@ class Account:
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for each in waiting:
-            each.set_result(None)
+            if each.set_running_or_notify_cancel():
+                each.set_result(None)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from tagal_dspy.recording.recorder import Recorder, current_promise
 from tagal_dspy.recording.usage import Usage
 
-_retry: ContextVar[Callable[[], None] | None] = ContextVar("retry", default=None)
+_call: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
 class Call:
@@ -43,6 +43,11 @@ class Call:
         self.settle(Usage.of_call(self.model, 0, 0))
         self.reserve()
 
+    def check_open(self) -> None:
+        """Raise `RunEndedError` where one of the recorders takes no further calls."""
+        for recorder in self._recorders:
+            recorder.check_open()
+
     def settle(self, usage: Usage) -> None:
         """Count what the reserved try took."""
         reserved, self._reserved = self._reserved, []
@@ -60,7 +65,7 @@ def reserved_call(recorders: Sequence[Recorder], key: str, model: str) -> Iterat
     """
     call = Call(recorders, key, model)
     begun: list[Recorder] = []
-    token = _retry.set(call.retry)
+    token = _call.set(call)
     try:
         for recorder in recorders:
             recorder.begin()
@@ -71,7 +76,7 @@ def reserved_call(recorders: Sequence[Recorder], key: str, model: str) -> Iterat
         call.settle(Usage.of_call(model, 0, 0))
         raise
     finally:
-        _retry.reset(token)
+        _call.reset(token)
         for recorder in begun:
             recorder.end()
 
@@ -83,6 +88,13 @@ def reserve_retry() -> None:
         BudgetError: the budget allows no further request.
         RunEndedError: the run has ended.
     """
-    retry = _retry.get()
-    if retry is not None:
-        retry()
+    call = _call.get()
+    if call is not None:
+        call.retry()
+
+
+def check_run_goes_on() -> None:
+    """Raise `RunEndedError` where the run of this call has ended; for engines in which calls queue."""
+    call = _call.get()
+    if call is not None:
+        call.check_open()

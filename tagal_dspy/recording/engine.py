@@ -19,7 +19,7 @@ import dspy
 from dspy import lm15
 from dspy.utils.callback import BaseCallback
 
-from tagal_dspy.background import run_in_background
+from tagal_dspy.background import on_thread, run_in_background
 from tagal_dspy.recording.call import reserved_call
 from tagal_dspy.recording.recorder import Recorder, active_recorders
 from tagal_dspy.recording.usage import RecordedAnswer, Usage
@@ -198,7 +198,7 @@ async def recorded_answer(question: str, ask: Callable[[], str]) -> str:
     key = hashlib.sha256(f"person/{question}/{_place.get()}".encode()).hexdigest()
     answer = await _recorded(recorders, key)
     if answer is None:
-        answer = RecordedAnswer(await asyncio.to_thread(ask), "stop", Usage())
+        answer = RecordedAnswer(await on_thread(ask), "stop", Usage())
         await _write(recorders, key, answer)
     return answer.text
 

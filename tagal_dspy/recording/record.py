@@ -47,7 +47,8 @@ def remove_run(path: Path) -> None:
     """
     if not path.is_file():
         raise DataError(f"there is no run {run_name(path)}")
-    if path.parent != runs_dir() and not _is_marked(path) and not _is_of_version_1(path):
+    is_ours = _is_marked(path) or _is_of_version_1(path) or (path.parent == runs_dir() and not _tables(path))
+    if not is_ours:
         raise DataError(f"{path} is not a recorded run; it is left as it is")
     lock = FileLock(f"{path}.lock")
     try:
@@ -92,13 +93,16 @@ def _is_marked(path: Path) -> bool:
 
 
 def _is_of_version_1(path: Path) -> bool:
-    names = {"facts", "calls", "accepted", "rejects", "turns"}
+    return _tables(path) == {"facts", "calls", "accepted", "rejects", "turns"}
+
+
+def _tables(path: Path) -> set[str]:
+    """The tables of a database; none where the file is damaged, or of another kind."""
     try:
         with closing(_opened(path)) as database:
-            found = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            return {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error:
-        return False
-    return found == names
+        return set()
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -154,9 +158,11 @@ def load_run(path: Path) -> RunRecord:
             names = ("round", "iteration", "slot", "answer", "critique", "score")
             turns = tuple(dict(zip(names, each, strict=True)) for each in _all(database, "turns", ", ".join(names)))
             usages = [Usage(json.loads(used), cost) for used, cost in database.execute("SELECT usage, cost FROM calls")]
-    except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
+            total = Usage.total(usages)
+            _ = total.calls, total.tokens
+    except (sqlite3.Error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(f"the record of the run {run_name(path)} is damaged: {error}") from error
-    return RunRecord(facts, rows, rejects, turns, Usage.total(usages), len(usages))
+    return RunRecord(facts, rows, rejects, turns, total, len(usages))
 
 
 def _all(database: sqlite3.Connection, table: str, columns: str) -> list[tuple[Any, ...]]:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import dspy
 
-from tagal_dspy.errors import BudgetError, RunEndedError
+from tagal_dspy.errors import BudgetError, RunEndedError, SettingsError
 from tagal_dspy.recording.budget import Account, Price, Promise
 from tagal_dspy.recording.store import RunStore
 from tagal_dspy.recording.usage import RecordedAnswer, Usage
@@ -81,6 +81,11 @@ class Recorder:
         with dspy.context(**{ACTIVE: (*before, self) if self not in before else before}):
             yield
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether no further call is taken."""
+        return self._is_closed
+
     def close(self, seconds: float = 0.0) -> int:
         """Refuse further calls, wait for those under way, and return how many of them did not end in time."""
         with self._lock:
@@ -122,7 +127,7 @@ class Recorder:
     def begin(self) -> None:
         """Say that a call begins; raises `RunEndedError` where the run has ended."""
         with self._lock:
-            self._check_open()
+            self.check_open()
             self._n_under_way += 1
 
     def end(self) -> None:
@@ -139,10 +144,11 @@ class Recorder:
                 are refused, whatever their order.
             RunEndedError: the run has ended.
         """
-        self._check_open()
+        self.check_open()
         self._unless_refused(key, lambda: self.account.reserve(model, current_promise()))
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise `RunEndedError` where no further call is taken."""
         if self._is_closed:
             raise RunEndedError("the run has ended; no further call is made")
 
@@ -152,11 +158,12 @@ class Recorder:
 
     def count(self, usage: Usage, *, was_reserved: bool) -> None:
         """Count what a call took; a reserved one that failed took itself alone."""
-        priced = self._priced(usage)
-        if was_reserved:
-            self.account.settle(priced)
-        else:
-            self.account.add(priced)
+        take = self.account.settle if was_reserved else self.account.add
+        try:
+            take(self._priced(usage))
+        except SettingsError:  # of a price that is none; the call is counted all the same
+            take(Usage(usage, None))
+            raise
         if self._on_usage is not None:
             self._on_usage(self.usage)
 
@@ -230,7 +237,7 @@ async def promised(promise: Promise, *, wait: bool) -> bool:
             return True
         if not wait:
             return False
-        await asyncio.wrap_future(waiting)
+        await asyncio.shield(asyncio.wrap_future(waiting))
 
 
 def _set_aside(recorders: Sequence[Recorder], promise: Promise) -> Future[None] | None:

@@ -67,6 +67,7 @@ class RunStore:
         self._using = threading.Lock()
         self._written = [0, 0, 0]
         self._was_finished = False
+        self._at_begin: dict[str, Any] = {}
         if not path.parent.is_dir():
             raise OutputError(f"{run_name(path)} cannot be written: the folder {path.parent} does not exist")
         self._lock = FileLock(f"{path}.lock")
@@ -92,6 +93,8 @@ class RunStore:
         """Say what makes the run what it is; raises `RunError` where the record was made of something else."""
         now = json.loads(json.dumps(dict(fingerprint)))
         before = self.fact("fingerprint")
+        if before is not None and not isinstance(before, dict):
+            raise RunError(f"the record of the run {run_name(self.path)} is damaged; use a new file")
         if before is None:
             self.note("fingerprint", now)
             self.note("began", time.time())
@@ -102,6 +105,12 @@ class RunStore:
         self._was_finished = self.fact("status") == "finished"
         if not self._was_finished:
             self.note("status", "running")
+        for name, value in self._at_begin.items():
+            self.note(name, value)
+
+    def note_at_begin(self, name: str, value: Any) -> None:
+        """Record a fact once it is clear that the run is of the same as its record."""
+        self._at_begin[name] = value
 
     def note(self, name: str, value: Any) -> None:
         """Record a fact about the run."""
@@ -146,6 +155,10 @@ class RunStore:
 
         self._do(write)
         self._written = [len(rows), len(rejects), len(turns)]
+
+    def write_rows_again(self) -> None:
+        """Have the next commit write all rows, as those before are no longer the same."""
+        self._written[0] = 0
 
     def trim(self) -> None:
         """Forget rows, rejects and turns of earlier attempts behind those of this one."""
