@@ -395,7 +395,10 @@ def resume_run(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a run that was stopped; what is recorded is not asked again."""
+    """Go on with a run that was stopped; what is recorded is not asked again.
+
+    The budget is that of the run unless another is given; one that is used up holds no longer.
+    """
     from tagal_dspy.cli import recorded
 
     budget = {"max_calls": max_calls, "max_tokens": max_tokens, "max_cost": max_cost}

@@ -24,10 +24,10 @@ from tagal_dspy.cli.stopping import exit_code
 from tagal_dspy.cli.terminal import out, out_json, say
 from tagal_dspy.datasets import csv_text, guarded, load_dataset, read_table, write_table
 from tagal_dspy.engines import Prices, cache_dir, count_tokens, is_local, pricing
-from tagal_dspy.errors import EngineError, OutputError, RunError, SettingsError, TagalError
+from tagal_dspy.errors import BudgetError, EngineError, OutputError, RunError, SettingsError, TagalError
 from tagal_dspy.few_shot import scarce_strata
 from tagal_dspy.modules import Progress, load_program
-from tagal_dspy.recording import SUFFIX, Recorder, RunStore, run_name, runs_dir
+from tagal_dspy.recording import SUFFIX, Recorder, RunStore, load_run, run_name, runs_dir
 from tagal_dspy.reports import html, run_page
 from tagal_dspy.synthesizer import TagalSynthesizer
 
@@ -131,6 +131,7 @@ def generate(data: str, options: Options, output: Output, kept: Kept) -> int:
         store.note_at_begin(
             "command", {**command, "folder": str(Path.cwd()), "cache": kept.cache and str(kept.cache.absolute())}
         )
+        store.note_at_begin("budget_used_up", False)
         return _Sampling(synthesizer, options, output, partial, store).run()
 
 
@@ -188,12 +189,13 @@ class _Sampling:
         if problem is None:
             self._finish()
             return 0
-        self._save_partial()
+        self._save_partial(problem)
         if self._store.is_empty:
             self._store.remove()
         elif not isinstance(problem, RunError):
             with suppress(OutputError):  # a full disk, maybe
                 self._store.note("status", "stopped")
+                self._store.note("budget_used_up", isinstance(problem, BudgetError))
             say(f"resume with: tagal runs resume {run_name(self._store.path)}")
         if isinstance(problem, KeyboardInterrupt):
             return exit_code(problem)
@@ -225,10 +227,14 @@ class _Sampling:
             recorder=self._recorder,
         )
 
-    def _save_partial(self) -> None:
-        if self._last is not None and self._last.rows:
-            self._output.write(self._synthesizer.task_.schema.to_frame(self._last.rows))
-            say(f"{len(self._last.rows)} accepted rows were written")
+    def _save_partial(self, problem: BaseException) -> None:
+        rows = self._last.rows if self._last is not None else ()
+        if not isinstance(problem, RunError):  # which is of a record that cannot be used
+            with suppress(TagalError):
+                rows = max(rows, load_run(self._store.path).rows, key=len)  # an earlier attempt may have come further
+        if rows:
+            self._output.write(self._synthesizer.task_.schema.to_frame(rows))
+            say(f"{len(rows)} accepted rows were written")
 
     def _finish(self) -> None:
         self._output.write(self._table)

@@ -69,12 +69,14 @@ def resume_run(name: str, budget: Mapping[str, float | None], new: Path | None, 
     """Make a run again from its record, and replace the files that it wrote before; returns the exit code."""
     check_free(new, force)
     path = _path(name)
-    command = load_run(path).facts.get("command")
+    facts = load_run(path).facts
+    command = facts.get("command")
     if command is None:
         raise RunError(f"the run {path} was made in Python; resume it there, with the same arguments")
-    limits = {what: limit for what, limit in budget.items() if limit is not None}
+    given = {what: limit for what, limit in budget.items() if limit is not None}
     resume = _resume_optimize if isinstance(command, dict) and command.get("kind") == "optimize" else _resume_generate
     try:
+        limits = given or ({} if facts.get("budget_used_up") else command["options"]["budget"])
         work = resume(path, command, limits, new, as_json)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"the record of the run {name} is damaged: its command lacks {error}") from error
@@ -99,7 +101,7 @@ def _resume_optimize(
     from tagal_dspy.cli import optimizing
 
     folder, old, asked = Path(command["folder"]), command["output"], command["asked"]
-    options = _options(folder, command["options"], limits or command["options"]["budget"])
+    options = _options(folder, command["options"], limits)
     html = _seen(folder / old["html"]) if old["html"] else None
     output = optimizing.Output(new or _seen(folder / old["out"]), html, True, as_json)
     data = [_found(folder, each) for each in asked["data"]]
@@ -148,6 +150,8 @@ def _line(path: Path) -> dict[str, Any]:
         return {"name": path.stem, **_facts(load_run(path))}
     except TagalError as error:
         return {"name": path.stem, "status": str(error)}
+    except (TypeError, ValueError, AttributeError, OverflowError, OSError) as error:  # facts of another kind
+        return {"name": path.stem, "status": f"the record of the run {path.stem} is damaged: {error}"}
 
 
 def _facts(record: RunRecord) -> dict[str, Any]:

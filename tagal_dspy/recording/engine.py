@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +21,7 @@ from dspy import lm15
 from dspy.utils.callback import BaseCallback
 
 from tagal_dspy.background import on_thread, run_in_background
+from tagal_dspy.errors import BudgetError, RunEndedError
 from tagal_dspy.recording.call import reserved_call
 from tagal_dspy.recording.recorder import Recorder, active_recorders
 from tagal_dspy.recording.usage import RecordedAnswer, Usage
@@ -29,6 +31,9 @@ CONNECTION = (
     *("api_key", "api_base", "base_url", "headers", "extra_headers", "timeout", "api_version", "organization"),
     *("azure_ad_token_provider", "project", "extra_query", "custom_llm_provider"),
 )
+OF_ANOTHER_RUN = (BudgetError, RunEndedError)
+"""Errors that end the run that made a call, not those that wait for the same answer."""
+
 ABILITIES = ("supports_function_calling", "supports_reasoning", "supports_response_schema", "supported_params")
 
 
@@ -40,13 +45,32 @@ class _Options(NamedTuple):
 
 
 _options: ContextVar[_Options] = ContextVar("options", default=_Options())  # noqa: B039
-_place: ContextVar[str] = ContextVar("place", default="")
+
+
+class _Place(NamedTuple):
+    """A place in a run, and how often each question was asked there."""
+
+    name: str
+    asked: Counter[str]
+
+    @contextmanager
+    def numbered(self, question: str) -> Iterator[int]:
+        """The number of this time a question is asked; a call that fails leaves its number to the next."""
+        self.asked[question] += 1
+        try:
+            yield self.asked[question]
+        except BaseException:
+            self.asked[question] -= 1
+            raise
+
+
+_place: ContextVar[_Place | None] = ContextVar("place", default=None)
 
 
 @contextmanager
 def at_place(name: str) -> Iterator[None]:
     """Name the calls of this context by their place in a run, such as `3/0/draw`: each is then a draw of its own."""
-    token = _place.set(name)
+    token = _place.set(_Place(name, Counter()))
     try:
         yield
     finally:
@@ -118,14 +142,37 @@ class RecordingEngine:
         recorders = active_recorders()
         if not recorders:
             return await self._ask(request)
-        outermost, content, options, place = recorders[0], _hashed(request), _options.get(), _place.get()
-        name = hashlib.sha256(f"{content}/{options.rollout_id}/{place}".encode()).hexdigest()
-        key, future, is_mine = outermost.claim(name, bool(place) or options.rollout_id is not None)
-        if not is_mine:
-            answer = await asyncio.shield(asyncio.wrap_future(future))
+        content, rollout, place = _hashed(request), _options.get().rollout_id, _place.get()
+        if place is None:
+            return await self._named(request, recorders, content, f"{content}/{rollout}/", rollout is not None)
+        with place.numbered(f"{content}/{rollout}") as number:
+            name = f"{content}/{rollout}/{place.name}/{number}"
+            return await self._named(request, recorders, content, name, is_draw=True)
+
+    async def _named(
+        self, request: lm15.Request, recorders: Sequence[Recorder], content: str, name: str, is_draw: bool
+    ) -> lm15.Response:
+        """Answer a request that is told apart from others by a name."""
+        outermost = recorders[0]
+        while True:
+            key, future, is_mine = outermost.claim(hashlib.sha256(name.encode()).hexdigest(), is_draw)
+            if is_mine:
+                return await self._claimed(request, recorders, content, key)
+            try:
+                answer = await asyncio.shield(asyncio.wrap_future(future))
+            except (*OF_ANOTHER_RUN, asyncio.CancelledError):
+                if future.done() and isinstance(future.exception(), (*OF_ANOTHER_RUN, asyncio.CancelledError)):
+                    continue
+                raise
             for recorder in recorders[1:]:
                 recorder.count(answer.usage, was_reserved=False)
             return _response(request, answer)
+
+    async def _claimed(
+        self, request: lm15.Request, recorders: Sequence[Recorder], content: str, key: str
+    ) -> lm15.Response:
+        """Answer a request, and whoever waits for the same answer."""
+        outermost, options = recorders[0], _options.get()
         may_cache = self._is_cached if options.cache is None else options.cache
         cache_key = {"_fn_identifier": __name__, "request": content, "rollout_id": options.rollout_id}
         try:
@@ -195,7 +242,7 @@ async def recorded_answer(question: str, ask: Callable[[], str]) -> str:
         ask: shows it, on a thread of its own.
     """
     recorders = active_recorders()
-    key = hashlib.sha256(f"person/{question}/{_place.get()}".encode()).hexdigest()
+    key = hashlib.sha256(f"person/{question}/{_place_name()}".encode()).hexdigest()
     answer = await _recorded(recorders, key)
     if answer is None:
         answer = RecordedAnswer(await on_thread(ask), "stop", Usage())
@@ -215,7 +262,12 @@ async def _recorded(recorders: Sequence[Recorder], key: str) -> RecordedAnswer |
 async def _write(recorders: Sequence[Recorder], key: str, answer: RecordedAnswer) -> None:
     for recorder in recorders:
         if recorder.store is not None:
-            await asyncio.to_thread(recorder.write, key, _place.get(), answer)
+            await asyncio.to_thread(recorder.write, key, _place_name(), answer)
+
+
+def _place_name() -> str:
+    place = _place.get()
+    return place.name if place else ""
 
 
 def _usage(model: str, request: lm15.Request, response: lm15.Response, count: Callable[[str], int]) -> Usage:

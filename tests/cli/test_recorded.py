@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import pandas as pd
 import pytest
 from scripts import shop_rows
 from servers import chat_server
+
+from tagal_dspy.recording import runs_dir
 
 ASKED: list[str] = []
 
@@ -88,6 +92,39 @@ def test_run_that_used_no_cache_is_resumed_without_one(generate: Any, tagal: Any
     [line] = json.loads(tagal("runs", "list", "--json").out)
     assert tagal("runs", "resume", line["name"]).code == 0
     assert not (tmp_path / "cache").exists()
+
+
+def test_run_that_something_else_stopped_is_resumed_within_its_budget(generate: Any, tagal: Any) -> None:
+    generate("--max-calls", 1)
+    [line] = json.loads(tagal("runs", "list", "--json").out)
+    with closing(sqlite3.connect(runs_dir() / f"{line['name']}.sqlite")) as database:
+        database.execute("UPDATE facts SET value = 'false' WHERE name = 'budget_used_up'")
+        database.commit()
+    n_asked = len(ASKED)
+    assert "the budget of 1 calls is used up" in tagal("runs", "resume", line["name"]).err
+    assert len(ASKED) == n_asked
+    assert tagal("runs", "resume", line["name"]).code == 0
+
+
+def test_attempt_that_comes_less_far_leaves_the_rows_of_an_earlier_one(
+    generate: Any, tagal: Any, tmp_path: Path
+) -> None:
+    assert generate("--max-calls", 2, "--concurrency", 1).code == 2
+    [line] = json.loads(tagal("runs", "list", "--json").out)
+    written = pd.read_csv(tmp_path / "new.csv")
+    assert tagal("runs", "resume", line["name"], "--max-calls", 1).code == 2
+    assert len(written) > 0
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new.csv"), written)
+
+
+def test_run_whose_facts_are_of_another_kind_is_listed_as_damaged(generate: Any, tagal: Any) -> None:
+    generate()
+    [line] = json.loads(tagal("runs", "list", "--json").out)
+    with closing(sqlite3.connect(runs_dir() / f"{line['name']}.sqlite")) as database:
+        database.execute("UPDATE facts SET value = '\"yesterday\"' WHERE name = 'began'")
+        database.commit()
+    [line] = json.loads(tagal("runs", "list", "--json").out)
+    assert "damaged" in line["status"]
 
 
 def test_run_that_used_up_its_money_is_ended(generate: Any, tagal: Any) -> None:

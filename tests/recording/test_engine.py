@@ -90,6 +90,51 @@ def test_identical_calls_at_different_places_keep_their_answers_whatever_their_o
     assert said[0] == said[1]
 
 
+def test_question_that_is_asked_again_at_a_place_is_a_draw_of_its_own_also_when_resumed(tmp_path: Path) -> None:
+    lm, engine = numbering_lm()
+
+    def asked_twice() -> list[str]:
+        with RunStore(tmp_path / "run.sqlite") as store, Recorder(store).active(), at_place("0/0/critique"):
+            return [*lm("hello"), *lm("hello")]
+
+    assert asked_twice() == asked_twice() == ["1", "2"]
+    assert len(engine.asked) == 2
+
+
+def test_call_that_the_budget_of_another_run_refused_is_made_for_the_run_that_waits_for_it() -> None:
+    lm, engine = numbering_lm()
+    shared, poor = Recorder(), Recorder(budget=Budget(max_calls=1))
+    with poor.active():
+        lm("uses the budget up")
+    entered, waits = threading.Event(), threading.Event()
+    reserve = poor.reserve
+
+    def slowly(key: str, model: str) -> None:
+        entered.set()
+        waits.wait(5)
+        reserve(key, model)
+
+    poor.reserve = slowly  # type: ignore[method-assign]
+
+    def ask(*others: Recorder) -> list[str]:
+        with shared.active(), at_place("0/0/draw"):
+            if not others:
+                return list(lm("hello"))
+            with others[0].active():
+                return list(lm("hello"))
+
+    with ThreadPoolExecutor(2) as threads:
+        refused = threads.submit(ask, poor)
+        entered.wait(5)
+        waiting = threads.submit(ask)
+        time.sleep(0.2)
+        waits.set()
+        assert waiting.result() == ["2"]
+        with pytest.raises(Exception, match="the budget of 1 calls is used up"):
+            refused.result()
+    assert len(engine.asked) == 2
+
+
 def test_call_that_failed_is_made_again() -> None:
     lm, engine = numbering_lm(fails_first=True)
     recorder = Recorder()
