@@ -102,37 +102,30 @@ def test_question_that_is_asked_again_at_a_place_is_a_draw_of_its_own_also_when_
 
 
 def test_call_that_the_budget_of_another_run_refused_is_made_for_the_run_that_waits_for_it() -> None:
-    lm, engine = numbering_lm()
-    shared, poor = Recorder(), Recorder(budget=Budget(max_calls=1))
-    with poor.active():
-        lm("uses the budget up")
-    entered, waits = threading.Event(), threading.Event()
-    reserve = poor.reserve
+    entered, goes_on = threading.Event(), threading.Event()
 
-    def slowly(key: str, model: str) -> None:
+    def answer_at_the_second_try(asked: Asked) -> str:
         entered.set()
-        waits.wait(5)
-        reserve(key, model)
+        goes_on.wait(5)
+        reserve_retry()
+        return "written"
 
-    poor.reserve = slowly  # type: ignore[method-assign]
+    lm = listening_lm(scripted_lm(answer_at_the_second_try, cache=False))
+    shared = Recorder()
 
-    def ask(*others: Recorder) -> list[str]:
-        with shared.active(), at_place("0/0/draw"):
-            if not others:
-                return list(lm("hello"))
-            with others[0].active():
-                return list(lm("hello"))
+    def ask(inner: Recorder) -> list[str]:
+        with shared.active(), inner.active(), at_place("0/0/draw"):
+            return list(lm("hello"))
 
     with ThreadPoolExecutor(2) as threads:
-        refused = threads.submit(ask, poor)
+        refused = threads.submit(ask, Recorder(budget=Budget(max_calls=1)))
         entered.wait(5)
-        waiting = threads.submit(ask)
+        waiting = threads.submit(ask, Recorder())
         time.sleep(0.2)
-        waits.set()
-        assert waiting.result() == ["2"]
+        goes_on.set()
+        assert waiting.result() == ["written"]
         with pytest.raises(Exception, match="the budget of 1 calls is used up"):
             refused.result()
-    assert len(engine.asked) == 2
 
 
 def test_call_that_failed_is_made_again() -> None:
