@@ -517,6 +517,11 @@ def main() -> None:
         lines = [visible(" ".join(problem.split())) for problem in problems]
         sys.stderr.writelines(f"tagal: {line}\n" for line in lines if line)
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stderr.write(f"tagal: {visible(str(error.filename))} cannot be used: {error.strerror}\n")
+        sys.exit(2)
     except KeyboardInterrupt as stop:
         leave(exit_code(stop))
     except SystemExit as stop:

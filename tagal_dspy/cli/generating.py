@@ -96,6 +96,8 @@ def default_cache() -> Path:
 
 def use_cache(folder: Path | None) -> None:
     """Keep answers of models in a folder; ask anew each time where None."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     dspy.configure_cache(
         enable_disk_cache=folder is not None,
         enable_memory_cache=False,

@@ -165,3 +165,19 @@ def test_file_of_somebody_else_is_refused_by_every_command_on_runs(
     refused("runs", "export", path, "--out", tmp_path / "new.csv")
     refused("generate", shop_csv, "--target", "buys", *refused.lm, "--critic", "none", "--run", path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("place", ["the folder of runs", "the cache", "a name of a run"])
+def test_place_that_the_system_refuses_is_one_line(
+    place: str, refused: Any, shop_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    if place == "a name of a run":
+        assert "cannot be used: File name too long" in refused("runs", "show", "x" * 300)
+        return
+    cached = ("--cache-dir", file) if place == "the cache" else ()
+    if not cached:
+        monkeypatch.setenv("TAGAL_RUNS_DIR", str(file))
+    written = ("--critic", "none", "--out", tmp_path / "new.csv")
+    assert "file cannot be used" in refused("generate", shop_csv, "--target", "buys", *refused.lm, *written, *cached)
