@@ -41,6 +41,7 @@ class Recorder:
         remembers: whether a draw that is asked again, such as the same table of the same program, is answered as before
             and not counted.
 
+    >>> from tagal_dspy.recording import listening_lm
     >>> from tagal_dspy.testing import scripted_lm
     >>> import dspy
     >>> recorder = Recorder(budget=Budget(max_calls=1))
