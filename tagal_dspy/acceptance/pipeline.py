@@ -116,6 +116,10 @@ class AcceptancePipeline:
         self.by_slot[slot].append(row)
         self._keys.add(row)
 
+    def rows_of(self, slot: Slot) -> list[Row]:
+        """The accepted rows of a slot; all of them for `ANY`."""
+        return self.rows if slot == ANY else self.by_slot.get(slot, [])
+
     @property
     def n_missing(self) -> int:
         """How many rows are still wanted."""

@@ -397,7 +397,7 @@ def resume_run(
 ) -> None:
     """Go on with a run that was stopped; what is recorded is not asked again.
 
-    The budget is that of the run unless another is given; one that is used up holds no longer.
+    The budget of the run still applies, unless it was used up or a new one is given.
     """
     from tagal_dspy.cli import recorded
 

@@ -154,16 +154,13 @@ class Run:
 
     def accepted(self, request: DrawRequest) -> list[Row]:
         """The latest rows of a round's slot that were accepted when it was planned."""
-        return self._rows_of(request.slot)[max(0, request.n_seen - MAX_SEEN) : request.n_seen]
-
-    def _rows_of(self, slot: Slot) -> list[Row]:
-        return self.acceptance.rows if slot == ANY else self.acceptance.by_slot.get(slot, [])
+        return self.acceptance.rows_of(request.slot)[max(0, request.n_seen - MAX_SEEN) : request.n_seen]
 
     def _counted(self, request: DrawRequest, whole: Slot) -> MarginCounts:
         """The same rows, counted; rounds of a slot are begun in the order in which they were planned."""
         if whole not in self._windows:
             self._windows[whole] = AcceptedWindow(self.task, whole, MAX_SEEN)
-        self._windows[whole].move(self._rows_of(request.slot), request.n_seen)
+        self._windows[whole].move(self.acceptance.rows_of(request.slot), request.n_seen)
         return self._windows[whole].counts
 
     def row_request(self, request: DrawRequest) -> dict[str, Any]:

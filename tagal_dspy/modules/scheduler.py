@@ -82,8 +82,7 @@ class Scheduler:
     def request(self, slot: Slot, n_rows: int | None) -> DrawRequest:
         """A round that is planned now, numbered; it sees the rows that are accepted now."""
         self._n_planned += 1
-        rows = self._acceptance.rows if slot == ANY else self._acceptance.by_slot.get(slot, [])
-        return DrawRequest(self._n_planned - 1, slot, n_rows, len(rows))
+        return DrawRequest(self._n_planned - 1, slot, n_rows, len(self._acceptance.rows_of(slot)))
 
     def committed(
         self, request: DrawRequest, n_draws: int, n_offered: int, n_accepted: int, *, is_left_out: bool = False

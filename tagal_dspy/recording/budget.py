@@ -67,7 +67,7 @@ class Account:
         return self._n_reserved
 
     def cost_of(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """What a call costs; raises `SettingsError` for a price that is none."""
+        """What a call costs; raises `SettingsError` for an invalid price."""
         cost = self._price(model, prompt_tokens, completion_tokens)
         if cost is not None and not (math.isfinite(cost) and cost >= 0):
             raise SettingsError(f"a call of {model!r} costs {cost}; expected a finite price of 0 or more")
@@ -86,7 +86,7 @@ class Account:
             self._n_reserved += 1
 
     def settle(self, usage: Usage) -> None:
-        """Count what a reserved call took; a call that failed took itself alone."""
+        """Count what a reserved call took; a failed call counts as one call."""
         with self._lock:
             self.usage += usage
             self._n_reserved -= 1

@@ -31,7 +31,7 @@ CONNECTION = (
     *("api_key", "api_base", "base_url", "headers", "extra_headers", "timeout", "api_version", "organization"),
     *("azure_ad_token_provider", "project", "extra_query", "custom_llm_provider"),
 )
-OF_ANOTHER_RUN = (BudgetError, RunEndedError)
+OF_ANOTHER_RUN = (BudgetError, RunEndedError, asyncio.CancelledError)
 """Errors that end the run that made a call, not those that wait for the same answer."""
 
 ABILITIES = ("supports_function_calling", "supports_reasoning", "supports_response_schema", "supported_params")
@@ -160,8 +160,8 @@ class RecordingEngine:
                 return await self._claimed(request, recorders, content, key)
             try:
                 answer = await asyncio.shield(asyncio.wrap_future(future))
-            except (*OF_ANOTHER_RUN, asyncio.CancelledError):
-                if future.done() and isinstance(future.exception(), (*OF_ANOTHER_RUN, asyncio.CancelledError)):
+            except OF_ANOTHER_RUN:
+                if future.done() and isinstance(future.exception(), OF_ANOTHER_RUN):
                     continue
                 raise
             for recorder in recorders[1:]:

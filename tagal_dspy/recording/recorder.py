@@ -82,11 +82,6 @@ class Recorder:
         with dspy.context(**{ACTIVE: (*before, self) if self not in before else before}):
             yield
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether no further call is taken."""
-        return self._is_closed
-
     def close(self, seconds: float = 0.0) -> int:
         """Refuse further calls, wait for those under way, and return how many of them did not end in time."""
         with self._lock:
@@ -158,11 +153,11 @@ class Recorder:
         return self._unless_refused(promise.name, lambda: self.account.promise(promise))
 
     def count(self, usage: Usage, *, was_reserved: bool) -> None:
-        """Count what a call took; a reserved one that failed took itself alone."""
+        """Count what a call took; a failed call counts as one call."""
         take = self.account.settle if was_reserved else self.account.add
         try:
             take(self._priced(usage))
-        except SettingsError:  # of a price that is none; the call is counted all the same
+        except SettingsError:  # the price is invalid; the call is counted all the same
             take(Usage(usage, None))
             raise
         if self._on_usage is not None:
