@@ -6,19 +6,7 @@ import json
 from typing import get_args
 
 from tagal_dspy.rules import Rules
-from tagal_dspy.schema import (
-    CategoricalColumn,
-    Column,
-    DatetimeColumn,
-    IdColumn,
-    Kind,
-    NumericalColumn,
-    TableSchema,
-    TextColumn,
-)
-
-MAX_CATEGORIES = 40
-"""Categories listed with their share; of more, the most frequent ones, and how many others there are."""
+from tagal_dspy.schema import Column, Kind, TableSchema
 
 
 def make_card(schema: TableSchema, rules: Rules | None = None) -> str:
@@ -49,48 +37,9 @@ def make_card(schema: TableSchema, rules: Rules | None = None) -> str:
 def _column_line(column: Column) -> str:
     described = f" ({column.description})" if column.description else ""
     missing = f"; {column.missing_share:.1%} missing".replace("%", " %") if column.nullable else ""
-    return f"{_quoted(column.name)}{described}: {_values(column)}{missing}"
+    return f"{_quoted(column.name)}{described}: {column.described()}{missing}"
 
 
 def _quoted(text: str) -> str:
     """The text on one line: names and categories are data, and say nothing on a line of their own."""
     return json.dumps(text, ensure_ascii=False)
-
-
-def _values(column: Column) -> str:
-    if isinstance(column, IdColumn):
-        return "an id, which is added later and not to be written"
-    if isinstance(column, NumericalColumn):
-        return _numbers(column)
-    if isinstance(column, DatetimeColumn):
-        said = " and ".join(word for part, word in (("%Y", "date"), ("%H", "time")) if part in column.format)
-        return f"{said} written as {column.format}, from {column.minimum} to {column.maximum}"
-    if isinstance(column, TextColumn):
-        return _texts(column)
-    return _categories(column)
-
-
-def _texts(column: TextColumn) -> str:
-    mean = "" if column.mean_length is None else f", {column.mean_length:.0f} on average"
-    lines = ", in one or more lines" if column.multiline else ""
-    return f"text of up to {column.max_length} characters{mean}{lines}"
-
-
-def _numbers(column: NumericalColumn) -> str:
-    kind = "whole number" if column.decimals == 0 else f"number with {column.decimals} decimals"
-    spread = f"{kind} from {column.text(column.minimum)} to {column.text(column.maximum)}"
-    if column.mean is None or column.std is None or column.median is None:
-        return spread
-    shown = {"mean": column.mean, "standard deviation": column.std, "median": column.median}
-    return spread + "".join(f", {name} {value:.{column.decimals + 1}f}" for name, value in shown.items())
-
-
-def _categories(column: CategoricalColumn) -> str:
-    if not column.shares:
-        return "one of " + ", ".join(map(_quoted, column.categories))
-    pairs = [pair for pair in zip(column.categories, column.shares, strict=True) if pair[1] > 0]
-    if len(pairs) > MAX_CATEGORIES:
-        pairs = sorted(pairs, key=lambda pair: -pair[1])[:MAX_CATEGORIES]
-    listed = ", ".join(f"{_quoted(category)} ({share * 100:.1f} %)" for category, share in pairs)
-    others = len(column.offered) - len(pairs)
-    return f"one of {listed}" + (f" and {others} rarer ones" if others else "")

@@ -9,7 +9,7 @@ import numpy as np
 
 from tagal_dspy.conditions import target_slots
 from tagal_dspy.profile import by_text, profile_of
-from tagal_dspy.schema import CategoricalColumn, NumericalColumn, Reject, Row
+from tagal_dspy.schema import Reject, Row
 from tagal_dspy.task import TableTask
 
 LEAST_PLAUSIBLE = 0.2
@@ -47,8 +47,8 @@ class LabelCurator:
         self._slots = target_slots(task)
         if self._slots and task.schema.target is not None:
             self._place = task.schema.names.index(task.schema.target)
-            column = task.schema[task.schema.target]
-            self._number = column.number if isinstance(column, NumericalColumn) else None
+            column = task.schema.modelled[self._place]
+            self._number = None if column.is_closed else column.number
             self._fit(slice(None, None, math.ceil(len(task.train) / MAX_ROWS)))
 
     def curated(self, rows: Sequence[Row]) -> tuple[list[Row], list[Reject]]:
@@ -114,7 +114,7 @@ class LabelCurator:
             if place == self._place:
                 continue
             levels = profile.levels[place]
-            if isinstance(column, CategoricalColumn):
+            if column.is_closed:
                 encoded.append(np.eye(levels.n_levels)[levels.coded(columns[place])])
             else:
                 encoded.append(levels.numbers(columns[place])[:, None])

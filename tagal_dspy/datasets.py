@@ -8,20 +8,22 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from tagal_dspy.delimited import Delimited, read_delimited
 from tagal_dspy.errors import DataError, OutputError
+from tagal_dspy.schema import SchemaOverrides, TableSchema
 
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _READERS = {
-    ".csv": lambda path: pd.read_csv(path),
-    ".tsv": lambda path: pd.read_csv(path, sep="\t"),
     ".parquet": lambda path: pd.read_parquet(path),
     ".jsonl": lambda path: pd.read_json(path, lines=True, dtype=False, convert_dates=False),
 }
+_ENDINGS = (*_SEPARATORS, *_READERS)
 _SKLEARN = {"iris": "load_iris", "wine": "load_wine", "breast_cancer": "load_breast_cancer"}
 BUILT_IN = ("penguins", *_SKLEARN)
 
@@ -29,19 +31,31 @@ _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
 
 
 class Dataset(NamedTuple):
-    """A table, what it is called, and the column to predict where that is known."""
+    """A table with what is known of it.
+
+    Attributes:
+        name: what it is called.
+        frame: its rows.
+        target: the column to predict, where that is known.
+        overrides: what was given, and what the file tells besides its values, such as the form of its numbers.
+        notes: what was found out or left out in reading it, a line each.
+    """
 
     name: str
     frame: pd.DataFrame
     target: str | None = None
+    overrides: SchemaOverrides = SchemaOverrides()
+    notes: tuple[str, ...] = ()
 
 
-def load_dataset(name_or_path: str) -> Dataset:
+def load_dataset(name_or_path: str, overrides: SchemaOverrides | None = None) -> Dataset:
     """Read a table.
 
     Args:
         name_or_path: a built-in name (`penguins`, `iris`, `wine`, `breast_cancer`), the path of a `.csv`, `.tsv`,
             `.parquet` or `.jsonl` file, or the stem of such a file in `$TAGAL_DATA_DIR`.
+        overrides: what is known of the table. The separator, the encoding and the decimal sign of a file, and the kinds
+            of its columns, count before the file is read.
 
     Raises:
         DataError: there is no such table, or it cannot be read.
@@ -49,50 +63,67 @@ def load_dataset(name_or_path: str) -> Dataset:
     >>> load_dataset("penguins").frame.shape
     (344, 8)
     """
+    overrides = overrides or SchemaOverrides()
+    if name_or_path in _SKLEARN:
+        return _from_sklearn(name_or_path, overrides)
     if name_or_path in BUILT_IN:
-        return _penguins() if name_or_path == "penguins" else _from_sklearn(name_or_path)
+        with as_file(files("tagal_dspy").joinpath("data/penguins.csv")) as path:
+            return _dataset(path, overrides, "species")
     path = Path(name_or_path)
-    if path.suffix.lower() not in _READERS:
+    if path.suffix.lower() not in _ENDINGS:
         path = _in_data_dir(name_or_path) or path
-    return Dataset(path.stem, read_table(path))
+    return _dataset(path, overrides)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a `.csv`, `.tsv`, `.parquet` or `.jsonl` file; raises `DataError`."""
-    if path.suffix.lower() not in _READERS:
+def _dataset(path: Path, overrides: SchemaOverrides, target: str | None = None) -> Dataset:
+    frame, columns, separator, notes = _read(path, overrides)
+    known = {"name": overrides.name or path.stem, "target": overrides.target or target, "separator": separator}
+    overrides = overrides.model_copy(update={**known, "columns": {**overrides.columns, **columns}})
+    return Dataset(path.stem, frame, target, overrides, tuple(notes))
+
+
+def read_table(path: Path, overrides: SchemaOverrides | None = None) -> pd.DataFrame:
+    """The rows of a `.csv`, `.tsv`, `.parquet` or `.jsonl` file; raises `DataError`."""
+    return _read(path, overrides or SchemaOverrides()).frame
+
+
+def _read(path: Path, overrides: SchemaOverrides) -> Delimited:
+    ending = path.suffix.lower()
+    if ending not in _ENDINGS:
         raise DataError(
-            f"{str(path)!r} is no table; give a file ending in {', '.join(_READERS)}, "
-            f"or one of the built-in names {', '.join(BUILT_IN)}"
+            f"cannot read {str(path)!r}: expected a file ending in {', '.join(_ENDINGS)}, or one of the built-in names "
+            f"{', '.join(BUILT_IN)}"
         )
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     try:
-        frame = _READERS[path.suffix.lower()](path)
-    except (ValueError, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as {path.suffix[1:].upper()}: {error}") from error
-    if path.suffix.lower() in (".csv", ".tsv"):
-        _check_header(path, "\t" if path.suffix.lower() == ".tsv" else ",")
-    return frame
+        if ending in _SEPARATORS:
+            return read_delimited(path, overrides, _SEPARATORS[ending])
+        return Delimited(_READERS[ending](path), {}, None, [])
+    except (ValueError, OSError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
 
 
-def _check_header(path: Path, separator: str) -> None:
-    """pandas renames a repeated column name in silence; here it is an error."""
-    names = [str(name) for name in pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str).iloc[0]]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"{path} has the column names {twice} more than once; names must be unique")
+def write_table(
+    frame: pd.DataFrame, path: Path, schema: TableSchema | None = None, separator: str | None = None
+) -> None:
+    """Write a table in the format of its ending, whole or not at all; raises `OutputError`.
 
-
-def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table in the format of its ending, cells as they are, whole or not at all; raises `OutputError`."""
+    Args:
+        frame: the rows.
+        path: ending in `.csv`, `.tsv`, `.parquet` or `.jsonl`.
+        schema: of the real table; the cells of a CSV or TSV file are then in its form.
+        separator: of a CSV file; a comma where None.
+    """
     with replacing(path) as new:
         if path.suffix.lower() == ".parquet":
             frame.to_parquet(new, index=False)
         elif path.suffix.lower() == ".jsonl":
             frame.to_json(new, orient="records", lines=True, force_ascii=False)
         else:
-            text = csv_text(frame, "\t" if path.suffix.lower() == ".tsv" else ",")
-            new.write_text(text, encoding="utf-8", newline="")
+            cells = schema.to_cells(frame) if schema is not None else frame
+            sign = "\t" if path.suffix.lower() == ".tsv" else separator or ","
+            new.write_text(csv_text(cells, sign), encoding="utf-8", newline="")
 
 
 def csv_text(frame: pd.DataFrame, separator: str = ",") -> str:
@@ -136,18 +167,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def _in_data_dir(name: str) -> Path | None:
     folder = os.environ.get("TAGAL_DATA_DIR")
-    found = [Path(folder) / f"{name}{suffix}" for suffix in _READERS] if folder else []
+    found = [Path(folder) / f"{name}{suffix}" for suffix in _ENDINGS] if folder else []
     return next((path for path in found if path.is_file()), None)
 
 
-def _penguins() -> Dataset:
-    with files("tagal_dspy").joinpath("data/penguins.csv").open("rb") as file:
-        return Dataset("penguins", pd.read_csv(file), "species")
-
-
-def _from_sklearn(name: str) -> Dataset:
+def _from_sklearn(name: str, overrides: SchemaOverrides) -> Dataset:
     from sklearn import datasets
 
     bunch = getattr(datasets, _SKLEARN[name])(as_frame=True)
     frame = bunch.data.assign(target=[bunch.target_names[label] for label in bunch.target])
-    return Dataset(name, frame, "target")
+    known = {"name": overrides.name or name, "target": overrides.target or "target"}
+    return Dataset(name, frame, "target", overrides.model_copy(update=known))

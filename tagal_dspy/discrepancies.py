@@ -2,7 +2,8 @@
 
 Everything is compared at the number of rows there are: a difference counts when as many real rows would hardly ever
 show it (two-sample exact or chi-squared tests, corrected for how many differences were looked for), so that twenty
-rows raise no false alarms.
+rows raise no false alarms. Relations are measured between all columns of a table of up to `MAX_CROSSED` columns; of a
+wider one, between the target and each column, and between some columns (see `tagal_dspy.profile`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scipy import stats
 
 from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.profile import Floats, Ints, Profile, profile_of
-from tagal_dspy.schema import Reject, Row, TextColumn
+from tagal_dspy.schema import Reject, Row
 from tagal_dspy.signatures import Discrepancy
 from tagal_dspy.task import TableTask
 
@@ -121,7 +122,7 @@ def _threshold(profile: Profile, found: Discrepancy) -> float:
     elif found.columns == (profile.schema.target,):
         n_tests = len(profile.schema.classes) or n_columns
     else:
-        n_tests = sum(each.n_levels for each in profile.levels) + n_columns + n_columns * (n_columns - 1) // 2 + 2
+        n_tests = int(profile.offsets[-1]) + n_columns + len(profile.pairs) + 2
     return float(np.log10(3 * n_tests / ALARM))
 
 
@@ -210,15 +211,15 @@ def _missing(name: str, k: int, n: int, real_k: int, real_n: int) -> _Share:
 
 def _below(profile: Profile, place: int, bins: Ints) -> list[_Share]:
     """Shares of values up to each cut."""
-    levels, start = profile.levels[place], profile.offsets[place]
-    real_bins = np.diag(profile.tables)[start : start + levels.n_levels].astype(np.int64)
+    levels = profile.levels[place]
+    real_bins = profile.marginals[profile.offsets[place] : profile.offsets[place + 1]]
     n, real_n = int(bins[1:].sum()), int(real_bins[1:].sum())
     if n == 0 or real_n == 0:
         return []
 
     def share(cut: int, k: int, real_k: int) -> _Share:
         def described(surprise: float) -> Discrepancy:
-            limit, verb = levels.limit(cut), "has" if isinstance(levels.column, TextColumn) else "is"
+            limit, verb = levels.limit(cut), "has" if levels.column.is_free else "is"
             shares = f"{_percent(k / n)} of the rows, {_percent(real_k / real_n)} in the real table"
             text = f'"{levels.name}" {verb} at most {limit} in {shares}'
             excess = k / n - real_k / real_n
@@ -235,13 +236,9 @@ def _below(profile: Profile, place: int, bins: Ints) -> list[_Share]:
 def _pairs(profile: Profile, cells: Ints) -> list[Discrepancy]:
     """Relations: each pair's counts against the real relation brought to the same margins."""
     tables, n, real_n = profile.crossed(cells), len(cells), len(profile.rows)
-    n_columns, width = len(profile.levels), max(each.n_levels for each in profile.levels)
-    places = [(a, b) for a in range(n_columns) for b in range(a + 1, n_columns)]
-    if not places:
+    if not profile.pairs:
         return []
-    observed, real = (
-        np.stack([_block(profile, each, a, b, width) for a, b in places]) for each in (tables, profile.tables)
-    )
+    observed, real = (_blocks(profile, each) for each in (tables, profile.tables))
     expected = _fitted(real, observed)
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = np.where(expected > 0, (observed - expected) ** 2 / (expected + 0.5), 0.0)
@@ -249,7 +246,8 @@ def _pairs(profile: Profile, cells: Ints) -> list[Discrepancy]:
     surprises = _surprise_of(stats.chi2.sf(parts.sum((1, 2)) / (1 + n / real_n), freedom))
     target = profile.schema.target
     found = []
-    for i, (a, b) in enumerate(places):
+    for i in np.flatnonzero(surprises > LEAST_SURPRISE):
+        a, b = profile.pairs[i]
         names = (profile.levels[a].name, profile.levels[b].name)
         x, y = np.unravel_index(np.argmax(parts[i]), parts[i].shape)
         where = f"{_level(profile, a, int(x))} together with {_level(profile, b, int(y))}"
@@ -261,12 +259,14 @@ def _pairs(profile: Profile, cells: Ints) -> list[Discrepancy]:
     return found
 
 
-def _block(profile: Profile, tables: Floats, a: int, b: int, width: int) -> Floats:
-    block = np.zeros((width, width))
-    rows, columns = profile.levels[a].n_levels, profile.levels[b].n_levels
-    i, j = profile.offsets[a], profile.offsets[b]
-    block[:rows, :columns] = tables[i : i + rows, j : j + columns]
-    return block
+def _blocks(profile: Profile, tables: Floats) -> Floats:
+    """The tables of all pairs, with zeros up to the size of the largest."""
+    width = max(each.n_levels for each in profile.levels)
+    blocks = np.zeros((len(profile.pairs), width, width))
+    for place, (a, b) in enumerate(profile.pairs):
+        block = profile.block(tables, a, b)
+        blocks[place, : block.shape[0], : block.shape[1]] = block
+    return blocks
 
 
 def _fitted(real: Floats, observed: Floats) -> Floats:

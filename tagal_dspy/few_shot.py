@@ -12,7 +12,7 @@ import numpy as np
 
 from tagal_dspy.conditions import ANY, Condition, Slot
 from tagal_dspy.profile import by_text
-from tagal_dspy.schema import CategoricalColumn, DatetimeColumn, NumericalColumn, Row
+from tagal_dspy.schema import Row
 from tagal_dspy.settings import SamplerName
 from tagal_dspy.task import TableTask
 
@@ -206,8 +206,8 @@ class _Encoding:
     def __init__(self, task: TableTask) -> None:
         columns = list(zip(*task.train_rows, strict=True))
         kinds = list(enumerate(task.schema.modelled))
-        self._numbers = {i: each for i, each in kinds if isinstance(each, (NumericalColumn, DatetimeColumn))}
-        self._others = [i for i, each in kinds if isinstance(each, CategoricalColumn)]
+        self._numbers = {i: each for i, each in kinds if not (each.is_closed or each.is_free)}
+        self._others = [i for i, each in kinds if each.is_closed]
         self._sorted = [np.sort(by_text(column.number, columns[i])) for i, column in self._numbers.items()]
         self._codes = [{text: code for code, text in enumerate(dict.fromkeys(columns[i]))} for i in self._others]
         self._ranks, self._levels = self._encoded(columns)

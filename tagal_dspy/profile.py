@@ -8,17 +8,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from tagal_dspy.conditions import ANY, Slot
-from tagal_dspy.schema import CategoricalColumn, ModelledColumn, Row
+from tagal_dspy.schema import ModelledColumn, Row
 from tagal_dspy.task import TableTask
 
 MAX_LEVELS = 6
 """Categories of a column that count one by one; rarer ones count together."""
+
+MAX_CROSSED = 60
+"""Columns that are crossed with all others. Of a wider table they are the target and columns at equal distances: work
+and memory then grow with the number of columns, not with its square."""
+
+N_AT_ONCE = 2_000
+"""Rows that are crossed at once, so that memory does not grow with the rows."""
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -42,13 +50,13 @@ class Levels(NamedTuple):
 
     def numbers(self, texts: Sequence[str | None]) -> Floats:
         """What the bins are of, NaN for missing values; nothing where there are none."""
-        if isinstance(self.column, CategoricalColumn):
+        if self.column.is_closed:
             return np.empty(0)
         return np.asarray(by_text(self.column.number, texts), dtype=float)
 
     def limit(self, cut: int) -> str:
         """The bound between two bins, as it is written; empty where there are none."""
-        if self.cuts is None or isinstance(self.column, CategoricalColumn):
+        if self.cuts is None:
             return ""
         return self.column.shown(float(self.cuts[cut]))
 
@@ -73,7 +81,10 @@ class Profile:
     Attributes:
         rows: the training rows, of one slot alone where it is made for one.
         columns, counts: their cells by column, and how often each occurs.
-        levels, offsets: how the cells of each column are coded, and where its levels begin in `tables`.
+        levels, offsets: how the cells of each column are coded, and where its levels begin among those of all columns.
+        crossed_columns: places of the columns that are crossed with all others; all of them up to `MAX_CROSSED`.
+        pairs: places of the columns whose relation is measured: pairs of crossed columns, and of the target with all.
+        marginals: how often each level of each column occurs in the real rows.
         tables: `crossed` of the real rows.
     """
 
@@ -84,15 +95,33 @@ class Profile:
         self.counts = [Counter(texts) for texts in self.columns]
         self.levels = [self._levels(place) for place in range(len(self.columns))]
         self.offsets = np.cumsum([0, *(each.n_levels for each in self.levels)])
-        self.tables = self.crossed(self.coded(self.rows))
+        self.crossed_columns = _crossed_columns(len(self.levels), self.target)
+        self.pairs = self._pairs()
+        sizes = [self.levels[place].n_levels for place in self.crossed_columns]
+        self._starts = dict(zip(self.crossed_columns, np.cumsum([0, *sizes]).tolist(), strict=False))
+        of_columns = np.repeat(range(len(self.levels)), np.diff(self.offsets))
+        self._crossed_levels = np.isin(of_columns, self.crossed_columns)
+        cells = self.coded(self.rows)
+        self.marginals = np.bincount((cells + self.offsets[:-1]).ravel(), minlength=self.offsets[-1])
+        self.tables = self.crossed(cells)
         self.multiplicities = Counter(Counter(self.rows).values())
         self.known = frozenset(self.rows)
         self.n_validation = len(task.validation)
         self.n_known = sum(row in self.known for row in task.schema.to_rows(task.validation))
 
+    @property
+    def target(self) -> int | None:
+        """Place of the target; None without one."""
+        return None if self.schema.target is None else self.schema.names.index(self.schema.target)
+
+    def _pairs(self) -> list[tuple[int, int]]:
+        n_columns, targets = len(self.levels), [] if self.target is None else [self.target]
+        with_target = {(min(place, at), max(place, at)) for at in targets for place in range(n_columns) if place != at}
+        return sorted({*combinations(self.crossed_columns, 2), *with_target})
+
     def _levels(self, place: int) -> Levels:
         column = self.schema.modelled[place]
-        if not isinstance(column, CategoricalColumn):
+        if not column.is_closed:
             numbers = by_text(column.number, self.columns[place])
             numbers = numbers[~np.isnan(numbers)]
             cuts = np.unique(np.quantile(numbers, [0.25, 0.5, 0.75], method="lower")) if len(numbers) else np.empty(0)
@@ -111,10 +140,29 @@ class Profile:
         return list(zip(*rows, strict=True)) if rows else [()] * len(self.schema.modelled)
 
     def crossed(self, cells: Ints) -> Floats:
-        """How often each level of each column comes together with each level of each other, as one matrix."""
-        hot = np.zeros((len(cells), self.offsets[-1]))
-        hot[np.arange(len(cells))[:, None], cells + self.offsets[:-1]] = 1.0
-        return np.asarray(hot.T @ hot)
+        """How often each level of the crossed columns comes together with each level of each column, as one matrix."""
+        tables = np.zeros((self._crossed_levels.sum(), self.offsets[-1]))
+        for start in range(0, len(cells), N_AT_ONCE):
+            part = cells[start : start + N_AT_ONCE]
+            hot = np.zeros((len(part), self.offsets[-1]))
+            hot[np.arange(len(part))[:, None], part + self.offsets[:-1]] = 1.0
+            tables += hot[:, self._crossed_levels].T @ hot
+        return tables
+
+    def block(self, tables: Floats, a: int, b: int) -> Floats:
+        """The part of `crossed` tables that two columns have, one of which is crossed."""
+        if a not in self._starts:
+            return np.transpose(self.block(tables, b, a))
+        start = self._starts[a]
+        part: Floats = tables[start : start + self.levels[a].n_levels, self.offsets[b] : self.offsets[b + 1]]
+        return part
+
+
+def _crossed_columns(n_columns: int, target: int | None) -> list[int]:
+    if n_columns <= MAX_CROSSED:
+        return list(range(n_columns))
+    spread = [place * n_columns // (MAX_CROSSED - 1) for place in range(MAX_CROSSED - 1)]
+    return sorted({*spread, *([] if target is None else [target])})
 
 
 _profiles: WeakKeyDictionary[TableTask, dict[Slot, Profile]] = WeakKeyDictionary()

@@ -23,9 +23,10 @@ MIN_ROWS = 10
 class QuickScore:
     """Scores rows of one task in a few milliseconds; in [0, 1], higher is better.
 
-    Half is fidelity: one minus the total variation distance to the validation rows, the mean over all pairs of columns
-    in levels. Half is utility: a naive Bayes classifier learns from the rows and is tested on the validation rows
-    (area under the ROC curve, the mean over classes). Without classes, or for rows of one class, fidelity counts alone.
+    Half is fidelity: one minus the total variation distance to the validation rows, the mean over the pairs of columns
+    in levels that `Profile.crossed` counts. Half is utility: a naive Bayes classifier learns from the rows and is
+    tested on the validation rows (area under the ROC curve, the mean over classes). Without classes, or for rows of one
+    class, fidelity counts alone.
 
     Args:
         task: whose validation rows are the measure; test rows are not read.
@@ -37,7 +38,7 @@ class QuickScore:
         schema, some = task.schema, profile_of(task, slot)
         whole = slot == ANY or len(some.rows) < MIN_ROWS
         self._profile = profile_of(task) if whole else some
-        self._target = schema.names.index(schema.target) if schema.target and schema.classes and whole else None
+        self._target = self._profile.target if schema.classes and whole else None
         real = schema.to_rows(task.validation) if whole else some.rows
         self._real = self._profile.coded(real)
         self._shares = self._profile.crossed(self._real) / len(self._real)
@@ -56,7 +57,7 @@ class QuickScore:
 
     def _score(self, cells: Ints) -> float:
         distance = np.abs(self._profile.crossed(cells) / len(cells) - self._shares).sum() / 2
-        fidelity = 1 - float(distance) / int(cells.shape[1]) ** 2
+        fidelity = 1 - float(distance) / (len(self._profile.crossed_columns) * int(cells.shape[1]))
         return fidelity if self._target is None else (fidelity + self._utility(cells, self._target)) / 2
 
     def _utility(self, cells: Ints, target: int) -> float:

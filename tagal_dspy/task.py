@@ -38,6 +38,8 @@ class TableTask:
         examples: rows that an expert wrote, every column of the table but ids; shown beside the few-shots.
         split_seed: of the split. 20 % of the rows are test rows, chosen as the paper does
             (`frame.sample(frac=0.8, random_state=42)` is the rest); a stratified 20 % of the rest is for validation.
+        withholds: whether rows are withheld for validation and testing; with False, all rows are training rows, for
+            tables that are split already.
 
     Attributes:
         schema: kinds and statistics of the training rows; ranges and categories of all of them but the test rows.
@@ -45,6 +47,9 @@ class TableTask:
         validation: rows to choose by (iterations, prompts, meta-parameters).
         test: rows for the final figure; nothing in a program reads them.
         examples: the expert's rows as canonical text.
+        whole: the schema of all rows, test rows included; for people, not for prompts.
+        n_unlabelled: rows that are left out, as they have no target value.
+        separator: between the cells of the file that the table is from; None where it is from none.
         id: hash of the schema and the rows without their ids; equal content has an equal id.
 
     Raises:
@@ -62,22 +67,28 @@ class TableTask:
         overrides: SchemaOverrides | None = None,
         split_seed: int = 42,
         examples: pd.DataFrame | None = None,
+        withholds: bool = True,
     ) -> None:
         overrides = overrides or SchemaOverrides()
         whole = TableSchema.infer(frame, target, overrides)
+        frame = frame.drop(columns=[name for name in frame.columns if name not in whole.all_names])
+        self.n_unlabelled = 0
         if whole.target is not None:
-            frame = frame[frame[whole.target].notna()]
+            is_labelled = frame[whole.target].notna()
+            self.n_unlabelled = int((~is_labelled).sum())
+            frame = frame[is_labelled]
         if len(frame) < 5:
             raise DataError(f"the table has {len(frame)} usable rows; at least 5 are needed to split it")
         frame = frame.reset_index(drop=True)
-        known = frame.sample(frac=1 - TEST_SHARE, random_state=split_seed)
+        known = frame.sample(frac=1 - TEST_SHARE, random_state=split_seed) if withholds else frame
         self.test = frame.drop(known.index).reset_index(drop=True)
         self.schema = _with_ids(TableSchema.infer(known, whole.target, overrides.settled(whole)), whole)
-        held_out = stratified(known, self.schema, VALIDATION_SHARE, split_seed)
+        held_out = stratified(known, self.schema, VALIDATION_SHARE if withholds else 0.0, split_seed)
         self.validation = known[held_out].reset_index(drop=True)
         self.train = known[~held_out].reset_index(drop=True)
         self.examples = [] if examples is None else _written(examples, self.schema)
-        self._split, self._frame = str(split_seed), frame
+        self._split, self._frame = str(split_seed) if withholds else "none", frame
+        self.whole, self.separator = whole, overrides.separator
         _known.setdefault(self.id, weakref.WeakSet()).add(self)
 
     @classmethod
@@ -94,6 +105,7 @@ class TableTask:
         task.train, task.validation = train.reset_index(drop=True), validation.reset_index(drop=True)
         task._frame = pd.concat([train, validation], ignore_index=True)
         task._split = f"{len(train)} + {len(validation)}"
+        task.whole, task.separator, task.n_unlabelled = schema, None, 0
         _known.setdefault(task.id, weakref.WeakSet()).add(task)
         return task
 
@@ -124,13 +136,13 @@ class TableTask:
     def strata(self) -> dict[str, np.ndarray]:
         """Positions of the training rows of each class or quantile bin, in the classes' order."""
         schema = self.schema
-        if schema.target is None:
+        if schema.target is None or schema.target_column is None:
             return {"all": np.arange(len(self.train))}
         if schema.classes:
             place = schema.names.index(schema.target)
             labels = np.array([row[place] for row in self.train_rows], dtype=object)
             return {label: np.flatnonzero(labels == label) for label in schema.classes if (labels == label).any()}
-        values = pd.to_numeric(self.train[schema.target])
+        values = pd.Series(schema.target_column.numbers(self.train[schema.target]))
         bins = pd.qcut(values, N_BINS, labels=False, duplicates="drop").to_numpy()
         return {f"bin {number}": np.flatnonzero(bins == number) for number in np.unique(bins)}
 
@@ -138,6 +150,7 @@ class TableTask:
         """A task of the same rows in the same splits, written otherwise: `change` makes frames that suit `schema`."""
         other = TableTask.__new__(TableTask)
         other.schema, other._split, other._frame = schema, self._split, change(self._frame)
+        other.whole, other.separator, other.n_unlabelled = schema, self.separator, self.n_unlabelled
         other.train, other.validation, other.test = map(change, (self.train, self.validation, self.test))
         other.examples = schema.to_rows(change(self.schema.to_frame(self.examples)))
         _known.setdefault(other.id, weakref.WeakSet()).add(other)

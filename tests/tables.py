@@ -50,6 +50,21 @@ def numerical(draw: st.DrawFn, name: str = "x", reach: int = 10**7) -> Numerical
 
 
 @st.composite
+def significant(draw: st.DrawFn, name: str = "x") -> NumericalColumn:
+    floats = st.floats(-1e300, 1e300, allow_subnormal=False)
+    low, high = sorted(bound + 0.0 for bound in draw(st.tuples(floats, floats)))
+    return NumericalColumn(
+        name=name,
+        dtype="float64",
+        decimals=None,
+        digits=draw(st.integers(1, 5)),
+        minimum=low,
+        maximum=high,
+        missing_share=0.1 if draw(st.booleans()) else 0.0,
+    )
+
+
+@st.composite
 def categorical(draw: st.DrawFn, name: str = "x") -> CategoricalColumn:
     return CategoricalColumn(
         name=name,
@@ -91,7 +106,7 @@ def free_text(draw: st.DrawFn, name: str = "x") -> TextColumn:
 def schemas(draw: st.DrawFn) -> TableSchema:
     # "#" keeps names apart from categories, and a row apart from a header.
     names = draw(st.lists(_texts().map(lambda name: name + "#"), min_size=1, max_size=4, unique_by=str.strip))
-    kinds = (numerical, categorical, moments, free_text)
+    kinds = (numerical, significant, categorical, moments, free_text)
     columns: list[Column] = [draw(st.one_of([kind(name) for kind in kinds])) for name in names]
     if draw(st.booleans()):
         columns.insert(draw(st.integers(0, len(columns))), IdColumn(name="id", dtype="int64", last=10))
@@ -101,7 +116,9 @@ def schemas(draw: st.DrawFn) -> TableSchema:
 def cells(column: ModelledColumn) -> st.SearchStrategy[str | None]:
     """Canonical texts of a column's values."""
     present: st.SearchStrategy[str]
-    if isinstance(column, NumericalColumn):
+    if isinstance(column, NumericalColumn) and column.decimals is None:
+        present = st.floats(column.minimum, column.maximum, allow_subnormal=False).map(column.text)
+    elif isinstance(column, NumericalColumn):
         scale = 10**column.decimals
         whole = st.integers(round(column.minimum * scale), round(column.maximum * scale))
         present = whole.map(lambda number: column.text(number / scale))

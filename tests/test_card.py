@@ -7,9 +7,10 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tables import mixed_frame
 
-from tagal_dspy.card import MAX_CATEGORIES, make_card
+from tagal_dspy.card import make_card
 from tagal_dspy.rules import FixedIncrements, Rules
 from tagal_dspy.schema import SchemaOverrides, TableSchema
+from tagal_dspy.schema.columns.categorical import MAX_LISTED
 from tagal_dspy.task import TableTask
 
 
@@ -44,11 +45,11 @@ def test_card_of_a_table_without_target_names_none() -> None:
 
 
 def test_of_many_categories_the_most_frequent_are_listed() -> None:
-    values = [f"v{number:02d}" for number in range(MAX_CATEGORIES + 2) for _ in range(number + 1)]
+    values = [f"v{number:02d}" for number in range(MAX_LISTED + 2) for _ in range(number + 1)]
     line = make_card(TableSchema.infer(pd.DataFrame({"a": values}))).splitlines()[-1]
     assert line.startswith('- "a": one of "v41" (')
     assert line.endswith(" and 2 rarer ones")
-    assert line.count(" %)") == MAX_CATEGORIES
+    assert line.count(" %)") == MAX_LISTED
 
 
 @pytest.mark.parametrize("target", [None, "net income", "class"])

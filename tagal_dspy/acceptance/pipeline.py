@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from tagal_dspy.acceptance.row_filter import RowFilter, reject
-from tagal_dspy.codecs import RowCodec
+from tagal_dspy.codecs import RowCodec, read_answer
 from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.curation import LabelCurator
 from tagal_dspy.schema import Reject, RejectReason, Row
@@ -65,7 +65,7 @@ class AcceptancePipeline:
 
     def read(self, answer: str) -> ReadRows:
         """The rows of an answer that fit; of a longer answer than `LONGEST_ANSWER` characters, those of its start."""
-        decoded = self._codec.decode(answer[:LONGEST_ANSWER])
+        decoded = read_answer(self._codec, answer[:LONGEST_ANSWER])
         rows, misfits = self._filter.fitting(decoded.rows)
         rest = answer[LONGEST_ANSWER:]
         detail = f"the answer has {len(answer):,} characters; only the first {LONGEST_ANSWER:,} are read"

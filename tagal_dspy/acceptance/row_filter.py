@@ -70,7 +70,7 @@ class RowFilter:
                 cells.append(column.canonical(text))
             except CellError as error:
                 if error.reason == "out_of_range" and self.strictness == "valid":
-                    cells.append((text or "").strip())
+                    cells.append(error.canonical)
                     continue
                 return reject(error.reason, row, str(error))
         return tuple(cells)

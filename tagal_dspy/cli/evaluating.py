@@ -10,7 +10,6 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from tagal_dspy.cli.describing import named
 from tagal_dspy.cli.files import check_free, write_text
 from tagal_dspy.cli.terminal import Terminal, out_json
 from tagal_dspy.datasets import load_dataset
@@ -89,8 +88,7 @@ def evaluate(asked: Asked, files: Files, as_json: bool) -> None:
 
 
 def _by_default(asked: Asked) -> _Result:
-    real = load_dataset(asked.real)
-    overrides = SchemaOverrides.from_file(asked.schema) if asked.schema else SchemaOverrides()
+    real = load_dataset(asked.real, SchemaOverrides.from_file(asked.schema) if asked.schema else None)
     report = evaluate_table(
         real.frame,
         load_dataset(asked.synthetic).frame,
@@ -98,7 +96,7 @@ def _by_default(asked: Asked) -> _Result:
         load_dataset(asked.holdout).frame if asked.holdout else None,
         seed=asked.seed,
         baselines=[name.strip() for name in asked.baselines.split(",")] if asked.baselines else (),
-        overrides=named(overrides, real.name, real.target),
+        overrides=real.overrides,
     )
     tables = (*score_tables(report), *near_tables(report))
     return _Result(report.to_dict(), lambda: evaluation_page(report), lead(report), tables)

@@ -16,13 +16,13 @@ import pandas as pd
 from dspy.utils.exceptions import LMError
 
 from tagal_dspy.characters import visible
-from tagal_dspy.cli.describing import named
+from tagal_dspy.cli.describing import findings
 from tagal_dspy.cli.files import check_free, write_text
 from tagal_dspy.cli.options import Options
 from tagal_dspy.cli.progress import progress_shown, summary_table
 from tagal_dspy.cli.stopping import exit_code
 from tagal_dspy.cli.terminal import out, out_json, say
-from tagal_dspy.datasets import csv_text, guarded, load_dataset, read_table, write_table
+from tagal_dspy.datasets import Dataset, csv_text, guarded, load_dataset, read_table, write_table
 from tagal_dspy.engines import Prices, cache_dir, count_tokens, is_local, pricing
 from tagal_dspy.errors import BudgetError, EngineError, OutputError, RunError, SettingsError, TagalError
 from tagal_dspy.few_shot import scarce_strata
@@ -30,6 +30,7 @@ from tagal_dspy.modules import Progress, load_program
 from tagal_dspy.recording import SUFFIX, Recorder, RunStore, load_run, run_name, runs_dir
 from tagal_dspy.reports import html, run_page
 from tagal_dspy.synthesizer import TagalSynthesizer
+from tagal_dspy.task import TableTask
 
 DISK_CACHE_BYTES = 2 << 30
 ROW_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
@@ -62,13 +63,13 @@ class Output(NamedTuple):
         names = {"out": str(self.path) if self.path else None, "html": str(self.html) if self.html else None}
         return {**names, "guard": self.guard}
 
-    def write(self, table: pd.DataFrame) -> None:
-        """Write the rows; raises `OutputError`."""
+    def write(self, table: pd.DataFrame, task: TableTask) -> None:
+        """Write the rows, in the form of the real ones; raises `OutputError`."""
         table = guarded(table) if self.guard else table
         if self.path is not None:
-            write_table(table, self.path)
+            write_table(table, self.path, task.schema, task.separator)
         else:
-            text = csv_text(table)
+            text = csv_text(task.schema.to_cells(table), task.separator or ",")
             sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
 
 
@@ -124,25 +125,35 @@ def generate(data: str, options: Options, output: Output, kept: Kept) -> int:
     """Write rows; returns the exit code, 0 when all that were asked for are there."""
     output.check()
     partial = read_table(options.remaining) if options.remaining else None
-    synthesizer, name = fitted(data, options)
-    for label, n_there in scarce_strata(synthesizer.task_, synthesizer.program_.settings.n_shots).items():
-        say(f"note: {label!r} has {n_there} training rows; all of them are few-shots")
+    synthesizer, dataset = fitted(data, options)
     use_cache(kept.cache)
-    with RunStore(kept.run_file(name)) as store:
+    with RunStore(kept.run_file(dataset.name)) as store:
         command = {"kind": "generate", "data": data, "options": options.model_dump(mode="json"), "output": output.texts}
         store.note_at_begin(
             "command", {**command, "folder": str(Path.cwd()), "cache": kept.cache and str(kept.cache.absolute())}
         )
         store.note_at_begin("budget_used_up", False)
-        return _Sampling(synthesizer, options, output, partial, store).run()
+        sampling = _Sampling(synthesizer, options, output, partial, store)
+        _say_notes(dataset, synthesizer)
+        return sampling.run()
 
 
-def fitted(data: str, options: Options) -> tuple[TagalSynthesizer, str]:
-    """A synthesizer that has seen the table, and the table's name."""
+def _say_notes(dataset: Dataset, synthesizer: TagalSynthesizer) -> None:
+    task, n_shots = synthesizer.task_, synthesizer.program_.settings.n_shots
+    few = [
+        f"{label!r} has {n_there} training rows; all of them are few-shots"
+        for label, n_there in scarce_strata(task, n_shots).items()
+    ]
+    for line in (*findings(dataset, task), *few):
+        say(f"note: {visible(line)}")
+
+
+def fitted(data: str, options: Options) -> tuple[TagalSynthesizer, Dataset]:
+    """A synthesizer that has seen the table, and the table."""
     specs = [spec for spec in (options.lm, options.critic_lm, options.summary_lm) if spec]
     if options.api_base and all(map(is_local, specs)):
         raise SettingsError("--api-base is for models on a server; name one, e.g. --lm openai/my-model")
-    dataset = load_dataset(data)
+    dataset = load_dataset(data, options.table)
     program = load_program(options.program, **options.settings) if options.program else None
     synthesizer = TagalSynthesizer(
         options.lm,
@@ -155,10 +166,15 @@ def fitted(data: str, options: Options) -> tuple[TagalSynthesizer, str]:
         seed=options.seed,
         **({} if program else options.settings),
     )
-    overrides = named(options.table, dataset.name, dataset.target)
     examples = read_table(options.examples) if options.examples else None
-    synthesizer.fit(dataset.frame, overrides=overrides, rules=options.rules, examples=examples)
-    return synthesizer, dataset.name
+    synthesizer.fit(
+        dataset.frame,
+        overrides=dataset.overrides,
+        rules=options.rules,
+        examples=examples,
+        withholds=not options.all_rows,
+    )
+    return synthesizer, dataset
 
 
 def prices(given: tuple[float, float] | None) -> Prices | None:
@@ -235,11 +251,12 @@ class _Sampling:
             with suppress(TagalError):
                 rows = max(rows, load_run(self._store.path).rows, key=len)  # an earlier attempt may have come further
         if rows:
-            self._output.write(self._synthesizer.task_.schema.to_frame(rows))
+            task = self._synthesizer.task_
+            self._output.write(task.schema.to_frame(rows), task)
             say(f"{len(rows)} accepted rows were written")
 
     def _finish(self) -> None:
-        self._output.write(self._table)
+        self._output.write(self._table, self._synthesizer.task_)
         summary = self._summary()
         if self._output.as_json:
             out_json(summary)

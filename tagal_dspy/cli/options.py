@@ -12,6 +12,9 @@ from tagal_dspy.schema import SchemaOverrides
 from tagal_dspy.settings import Budget, RunSettings, read_toml, validated
 
 PROGRAM_FIELDS = frozenset(RunSettings.model_fields) - {"preset"}
+TABLE_FIELDS = frozenset(("target", "notes", "drop", "separator", "encoding", "decimal"))
+"""Fields of `SchemaOverrides` that may stand beside the others."""
+
 BUDGET_FIELDS = frozenset(Budget.model_fields)
 
 
@@ -26,6 +29,7 @@ class Options(BaseModel):
         examples: a file of rows written by the user, shown beside the few-shots.
         program: a file with a program, used with its own settings but for those given here.
         remaining: a file of partial rows to complete; it says how many rows there are, and of what kind.
+        all_rows: whether all rows are for training, and none withheld for validation and testing.
         rules: the `[[rules]]` tables, for `Rules.from_table`; they are validated where the schema is known.
         concurrency: calls to a server under way at once; found by trying where None.
         price: US dollars for a million prompt and completion tokens, of models that are on no list of prices.
@@ -50,6 +54,7 @@ class Options(BaseModel):
     examples: Path | None = None
     program: Path | None = None
     remaining: Path | None = None
+    all_rows: bool = False
     rules: list[dict[str, Any]] = Field(default_factory=list)
     table: SchemaOverrides = Field(default_factory=SchemaOverrides)
     budget: Budget = Field(default_factory=Budget)
@@ -66,7 +71,7 @@ def merged_options(values: dict[str, Any], schema: Path | None, given: dict[str,
     values = _flat(values)
     table = {**section(values, "table"), **(read_toml(schema) if schema else {})}
     values |= {name: value for name, value in given.items() if value is not None}
-    table |= {name: values.pop(name) for name in ("target", "notes") if name in values}
+    table |= {name: values.pop(name) for name in TABLE_FIELDS & values.keys()}
     if values.get("remaining"):
         _alone(values)
     if values.get("program") and given.get("preset"):

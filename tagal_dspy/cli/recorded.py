@@ -120,7 +120,7 @@ def export_run(name: str, path: Path, force: bool, guard: bool) -> None:
     record = load_run(_path(name))
     if not record.rows:
         raise DataError(f"the run {name} has no accepted row yet")
-    write_table(guarded(record.table) if guard else record.table, path)
+    write_table(guarded(record.table) if guard else record.table, path, record.schema)
 
 
 def remove(name: str) -> None:

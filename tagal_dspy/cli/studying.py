@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Optional
 import optuna
 from pydantic import BaseModel, ConfigDict, Field
 
-from tagal_dspy.cli.describing import named
 from tagal_dspy.cli.files import check_free, write_text
 from tagal_dspy.cli.generating import default_cache, prices, use_cache
 from tagal_dspy.cli.options import Options, merged_options, section
@@ -181,10 +180,9 @@ def _objective(asked: dict[str, Any], place: Place) -> tuple[Objective, Options]
     others = [name for name in ("where", "rows_per", "balance", "remaining", "rules") if getattr(options, name)]
     if others:
         raise SettingsError(f"a study writes rows of any kind; leave out {', '.join(others)}")
-    dataset = load_dataset(asked["data"])
-    overrides = named(options.table, dataset.name, dataset.target)
+    dataset = load_dataset(asked["data"], options.table)
     examples = read_table(options.examples) if options.examples else None
-    task = TableTask(dataset.frame, overrides=overrides, examples=examples)
+    task = TableTask(dataset.frame, overrides=dataset.overrides, examples=examples)
     lms = (bounds or {}).get("lm", [options.lm])
     style = wanted.style or ("continuation" if all(map(is_local, lms)) else "chat")
     program = str(options.program) if options.program else None

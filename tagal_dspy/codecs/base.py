@@ -6,15 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
-from tagal_dspy.codecs.grammar import literal
-from tagal_dspy.schema import (
-    DatetimeColumn,
-    ModelledColumn,
-    NumericalColumn,
-    Reject,
-    Row,
-    TableSchema,
-)
+from tagal_dspy.gbnf import literal
+from tagal_dspy.schema import ModelledColumn, Reject, Row, TableSchema
 from tagal_dspy.settings import ColumnOrder
 
 
@@ -39,7 +32,7 @@ class RowCodec(ABC):
     name: ClassVar[str]
 
     def __init__(self, schema: TableSchema, order: ColumnOrder = "original") -> None:
-        self.schema = schema
+        self.schema, self.order = schema, order
         self.wire_names = _ordered(schema, order)
         self._to_wire = [schema.names.index(name) for name in self.wire_names]
         self._from_wire = [self.wire_names.index(name) for name in schema.names]
@@ -77,8 +70,24 @@ class RowCodec(ABC):
         """GBNF of one row, referring to `cell-0`, `cell-1`, ..."""
 
     @abstractmethod
+    def closed(self, name: str, texts: Sequence[str]) -> str:
+        """See `Spelling`."""
+
+    @abstractmethod
+    def plain(self, name: str, rule: str, *, is_number: bool) -> str:
+        """See `Spelling`."""
+
+    @abstractmethod
+    def free(self, name: str, max_length: int, multiline: bool) -> str:
+        """See `Spelling`."""
+
+    @abstractmethod
+    def _missing_cell(self, column: ModelledColumn) -> str:
+        """How a missing value is written."""
+
     def _cell_rule(self, column: ModelledColumn) -> str:
-        """GBNF of one cell."""
+        rule = column.rule(self)
+        return f"{rule} | {literal(self._missing_cell(column))}" if column.nullable else rule
 
     def _known_rule(self, column: ModelledColumn) -> str:
         """The rule of a cell; that of a column of the schema is written once."""
@@ -97,11 +106,10 @@ class RowCodec(ABC):
 
 
 def _ordered(schema: TableSchema, order: ColumnOrder) -> tuple[str, ...]:
-    numbers = (NumericalColumn, DatetimeColumn)
     ranks = {
         "original": lambda column: 0,
-        "categorical-first": lambda column: isinstance(column, numbers),
-        "numerical-first": lambda column: not isinstance(column, numbers),
+        "categorical-first": lambda column: not (column.is_closed or column.is_free),
+        "numerical-first": lambda column: column.is_closed or column.is_free,
         "target-first": lambda column: column.name != schema.target,
     }
     return tuple(column.name for column in sorted(schema.modelled, key=ranks[order]))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 
 from tagal_dspy.codecs.base import Decoded, RowCodec
-from tagal_dspy.codecs.grammar import free_text, literal, number, one_of
-from tagal_dspy.codecs.moments import moment
-from tagal_dspy.codecs.records import QUOTE, max_lines, one_cell, one_line, quoted, records, unfenced
-from tagal_dspy.schema import DatetimeColumn, ModelledColumn, NumericalColumn, Reject, Row, TableSchema, TextColumn
+from tagal_dspy.codecs.records import QUOTE, Record, max_lines, one_cell, one_line, quoted, records, unfenced
+from tagal_dspy.gbnf import free_text, literal, one_of
+from tagal_dspy.schema import ModelledColumn, Reject, Row, TableSchema
 from tagal_dspy.settings import ColumnOrder
 
 
@@ -26,7 +26,7 @@ class CsvCodec(RowCodec):
 
     def __init__(self, schema: TableSchema, order: ColumnOrder = "original") -> None:
         super().__init__(schema, order)
-        self._text_places = {i for i, name in enumerate(self.wire_names) if isinstance(self._columns[name], TextColumn)}
+        self._text_places = {i for i, name in enumerate(self.wire_names) if self._columns[name].is_free}
         self._max_lines = max_lines(schema)
 
     def encode(self, rows: Sequence[Row]) -> str:
@@ -50,8 +50,10 @@ class CsvCodec(RowCodec):
         rows: list[Row] = []
         rejects: list[Reject] = []
         width = len(self.wire_names)
-        above = [cells for _, cells in found[: max(0, start - 1)] if cells is not None and len(cells) == width > 1]
-        rows += [tuple(cells[i] or None for i in self._from_wire) for cells in above]
+        above = found[: max(0, start - 1)]
+        if not any(map(self._is_prose, above)):
+            whole = [cells for _, cells in above if cells is not None and len(cells) == width > 1]
+            rows += [tuple(cells[i] or None for i in self._from_wire) for cells in whole]
         for raw, cells in found[start:]:
             if cells is None or (len(cells) == 1 and width > 1):
                 rejects.append(Reject.of("unparsable", raw, "no row of comma-separated cells"))
@@ -61,34 +63,55 @@ class CsvCodec(RowCodec):
                 rows.append(tuple(cells[i] or None for i in from_wire))
         return Decoded(tuple(rows), tuple(rejects))
 
-    def _after_header(self, found: list[tuple[str, list[str] | None]]) -> tuple[int, list[int]]:
+    def _is_prose(self, record: Record) -> bool:
+        return len(self.wire_names) > 1 and (record[1] is None or len(record[1]) == 1)
+
+    def _after_header(self, found: list[Record]) -> tuple[int, list[int]]:
         """Where the rows start, and for each column of the schema its place on the wire.
 
-        A header may stand below some prose, or rows in the usual order, and may order the columns as it likes.
+        A header may stand below some prose, or rows in the usual order, and may order the columns as it likes. Of
+        several with prose between them, the last one that rows follow counts: those above it are drafts.
         """
+        n_prose = list(accumulate(map(self._is_prose, found)))
         for spelling in (str, _loose):  # names may differ in case alone
-            wanted = {spelling(name): name for name in self.schema.names}
-            for i, (_, cells) in enumerate(found):
-                header = [wanted.get(spelling(cell)) for cell in cells or []]
-                if len(header) == len(self.schema.names) and set(header) == set(self.schema.names):
-                    return i + 1, [header.index(name) for name in self.schema.names]
+            headers = list(self._headers(found, spelling))
+            if headers:
+                chosen = headers[0]
+                for start, from_wire in headers[1:]:
+                    has_rows = start < len(found) and len(found[start][1] or []) == len(from_wire)
+                    if has_rows and n_prose[start - 1] > n_prose[chosen[0] - 1]:
+                        chosen = start, from_wire
+                return chosen
         return 0, self._from_wire
+
+    def _headers(self, found: list[Record], spelling: Callable[[str], str]) -> Iterator[tuple[int, list[int]]]:
+        names = self.schema.names
+        wanted = {spelling(name): name for name in names}
+        for i, (_, cells) in enumerate(found):
+            if cells is None or len(cells) != len(names):
+                continue
+            header = [wanted.get(spelling(cell)) for cell in cells]
+            if set(header) == set(names):
+                yield i + 1, [header.index(name) for name in names]
 
     def _row_rule(self, columns: Sequence[ModelledColumn]) -> str:
         return ' "," '.join(f"cell-{i}" for i in range(len(columns))) + ' "\\n"'
 
-    def _cell_rule(self, column: ModelledColumn) -> str:
-        if isinstance(column, NumericalColumn):
-            rule = number(column)
-        elif isinstance(column, DatetimeColumn):
-            rule = moment(column)
-        elif isinstance(column, TextColumn):
-            rule = f"{literal(QUOTE)} {free_text(column, {QUOTE: QUOTE * 2})} {literal(QUOTE)}"
-        else:
-            alone = len(self.wire_names) == 1
-            rule = one_of(one_line([text]) if alone else one_cell(text) for text in column.offered)
-        missing = one_line([""] * len(self.wire_names)).strip(",")  # quoted where it is the whole row
-        return f"{rule} | {literal(missing)}" if column.nullable else rule
+    def closed(self, name: str, texts: Sequence[str]) -> str:
+        """See `Spelling`."""
+        alone = len(self.wire_names) == 1
+        return one_of(one_line([text]) if alone else one_cell(text) for text in texts)
+
+    def plain(self, name: str, rule: str, *, is_number: bool) -> str:
+        """See `Spelling`."""
+        return rule
+
+    def free(self, name: str, max_length: int, multiline: bool) -> str:
+        """See `Spelling`."""
+        return f"{literal(QUOTE)} {free_text(max_length, multiline, {QUOTE: QUOTE * 2})} {literal(QUOTE)}"
+
+    def _missing_cell(self, column: ModelledColumn) -> str:
+        return one_line([""] * len(self.wire_names)).strip(",")  # quoted where it is the whole row
 
 
 def _loose(name: str) -> str:

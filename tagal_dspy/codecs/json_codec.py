@@ -8,19 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tagal_dspy.codecs.base import Decoded, RowCodec
-from tagal_dspy.codecs.grammar import free_text, literal, number, one_of
-from tagal_dspy.codecs.moments import moment
 from tagal_dspy.codecs.records import OPENING_FENCE, QUOTE
-from tagal_dspy.schema import (
-    CategoricalColumn,
-    DatetimeColumn,
-    ModelledColumn,
-    NumericalColumn,
-    Reject,
-    Row,
-    TableSchema,
-    TextColumn,
-)
+from tagal_dspy.gbnf import free_text, literal, one_of
+from tagal_dspy.schema import ModelledColumn, Reject, Row, TableSchema
 from tagal_dspy.settings import ColumnOrder
 
 
@@ -55,7 +45,7 @@ class JsonCodec(RowCodec):
     def _value(self, column: ModelledColumn, cell: str | None) -> str:
         if cell is None:
             return "null"
-        return cell if isinstance(column, NumericalColumn) else _quoted(cell)
+        return cell if column.is_number else _quoted(cell)
 
     def decode(self, text: str) -> Decoded:
         """See `RowCodec.decode`."""
@@ -75,16 +65,20 @@ class JsonCodec(RowCodec):
         pairs = [literal(f"{_quoted(column.name)}: ") + f" cell-{i}" for i, column in enumerate(columns)]
         return '"{" ' + ' ", " '.join(pairs) + ' "}\\n"'
 
-    def _cell_rule(self, column: ModelledColumn) -> str:
-        if isinstance(column, NumericalColumn):
-            rule = number(column)
-        elif isinstance(column, DatetimeColumn):
-            rule = f"{literal(QUOTE)} ({moment(column)}) {literal(QUOTE)}"
-        elif isinstance(column, TextColumn):
-            rule = f"{literal(QUOTE)} {free_text(column, _ESCAPES)} {literal(QUOTE)}"
-        else:
-            rule = one_of(map(_quoted, column.offered))
-        return f'{rule} | "null"' if column.nullable else rule
+    def closed(self, name: str, texts: Sequence[str]) -> str:
+        """See `Spelling`."""
+        return one_of(map(_quoted, texts))
+
+    def plain(self, name: str, rule: str, *, is_number: bool) -> str:
+        """See `Spelling`."""
+        return rule if is_number else f"{literal(QUOTE)} ({rule}) {literal(QUOTE)}"
+
+    def free(self, name: str, max_length: int, multiline: bool) -> str:
+        """See `Spelling`."""
+        return f"{literal(QUOTE)} {free_text(max_length, multiline, _ESCAPES)} {literal(QUOTE)}"
+
+    def _missing_cell(self, column: ModelledColumn) -> str:
+        return "null"
 
 
 _ESCAPES = {char: json.dumps(char)[1:-1] for char in '"\\\n\t'}
@@ -109,8 +103,6 @@ def _shown(value: Any) -> str:
 
 LONGEST_BLANK = 1000
 """Characters of a row between its cells, or of a cell that is no such value."""
-
-LONGEST_NUMBER = 40
 
 _CLOSING_FENCE = re.compile("^[ \\t]*```", re.MULTILINE)
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
@@ -144,11 +136,7 @@ def _objects(text: str, longest: int) -> Iterator[dict[str, Any] | str]:
 
 def _longest(column: ModelledColumn) -> int:
     """Characters that a cell may take with its name, each of them escaped."""
-    if isinstance(column, TextColumn):
-        cell = column.max_length
-    else:
-        cell = max(map(len, column.offered)) if isinstance(column, CategoricalColumn) else LONGEST_NUMBER
-    return 6 * (len(column.name) + cell)
+    return 6 * (len(column.name) + column.longest)
 
 
 def _rows_in(found: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from tagal_dspy.schema import TableSchema, TextColumn
+from tagal_dspy.schema import TableSchema
 
 OPENING_FENCE = re.compile(r"^[ \t]*```[ \t\r]*(?:[\w+-]+[ \t\r]*)?\n", re.MULTILINE)
 _FENCE = re.compile("```")
+_FENCE_LINE = re.compile(r"^[ \t]*```[^`\n]*$", re.MULTILINE)
 
 QUOTE = '"'
 
 _MUST_BE_QUOTED = re.compile(r'[",\r\n]|\[\[ ## ')
 """What ends a cell, and what DSPy's chat format begins a field with: a cell must do neither."""
+
+Record = tuple[str, "list[str] | None"]
+"""Raw text and cells; None for the cells where quotes do not match."""
 
 MAX_JOINED = 50
 """Lines that a record may span, unless it holds free text; an odd quote further from its partner is a stray."""
@@ -40,12 +44,12 @@ def quoted(text: str) -> str:
 
 def max_lines(schema: TableSchema) -> int:
     """Lines that one record may span: every character of a free text could be a line feed."""
-    texts = [column for column in schema.modelled if isinstance(column, TextColumn) and column.multiline]
-    return max(MAX_JOINED, 1 + sum(column.max_length for column in texts))
+    texts = [column for column in schema.modelled if column.is_free and getattr(column, "multiline", False)]
+    return max(MAX_JOINED, 1 + sum(column.longest for column in texts))
 
 
-def records(text: str, spaced: bool = False, max_lines: int = MAX_JOINED) -> Iterator[tuple[str, list[str] | None]]:
-    """Raw text and cells of each record; None for the cells where quotes do not match. Blank lines are skipped.
+def records(text: str, spaced: bool = False, max_lines: int = MAX_JOINED) -> Iterator[Record]:
+    """Each record; blank lines are skipped.
 
     `spaced` records have blanks after their commas that belong to no cell. A record spans at most `max_lines` lines.
     """
@@ -61,21 +65,28 @@ def records(text: str, spaced: bool = False, max_lines: int = MAX_JOINED) -> Ite
 
 def unfenced(text: str) -> str:
     """The inside of the first Markdown code fence that no quoted cell holds; the whole text where there is none."""
-    opening = next((at for at, in_cell in _found(OPENING_FENCE, text) if not in_cell), None)
+    opening = next((at for at, in_cell in with_place(OPENING_FENCE.finditer(text), text) if not in_cell), None)
     if opening is None:
         return text
     inside = text[opening.end() :]
-    closings = list(_found(_FENCE, inside))
+    closings = list(with_place(_FENCE.finditer(inside), inside))
     outside = [at.start() for at, in_cell in closings if not in_cell]
     # Where a quote is left open, every fence seems to be in a cell; the last one is most likely none.
     last = [at.start() for at, _ in closings[-1:]]
     return inside[: (outside or last or [len(inside)])[0]]
 
 
-def _found(pattern: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], bool]]:
+def fences(text: str) -> list[str]:
+    """The insides of all Markdown code fences that no quoted cell holds."""
+    marks = [at for at, in_cell in with_place(_FENCE_LINE.finditer(text), text) if not in_cell]
+    ends = [mark.start() for mark in marks[1::2]] + [len(text)]
+    return [text[opening.end() : end] for opening, end in zip(marks[::2], ends, strict=False)]
+
+
+def with_place(matches: Iterable[re.Match[str]], text: str) -> Iterator[tuple[re.Match[str], bool]]:
     """Every match, and whether it stands in a quoted cell."""
     n_quotes = counted = 0
-    for match in pattern.finditer(text):
+    for match in matches:
         n_quotes += text.count(QUOTE, counted, match.start())
         counted = match.start()
         yield match, n_quotes % 2 == 1

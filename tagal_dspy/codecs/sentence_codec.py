@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tagal_dspy.codecs.base import Decoded, RowCodec
-from tagal_dspy.codecs.grammar import free_text, literal, number, one_of
-from tagal_dspy.codecs.moments import moment
 from tagal_dspy.codecs.records import QUOTE, max_lines, one_cell, quoted, records, unfenced
-from tagal_dspy.schema import CategoricalColumn, ModelledColumn, NumericalColumn, Reject, Row, TableSchema, TextColumn
+from tagal_dspy.gbnf import free_text, literal, one_of
+from tagal_dspy.schema import ModelledColumn, Reject, Row, TableSchema
 from tagal_dspy.settings import ColumnOrder
 
 _IS = " is "
@@ -28,7 +27,7 @@ class SentenceCodec(RowCodec):
     def __init__(self, schema: TableSchema, order: ColumnOrder = "original") -> None:
         super().__init__(schema, order)
         self._missing = _missing_word(schema)
-        self._texts = {name for name in schema.names if isinstance(self._columns[name], TextColumn)}
+        self._texts = {name for name in schema.names if self._columns[name].is_free}
         self._names = {name.lstrip(): name for name in schema.names}
         self._longest = max(map(len, self._names)) + len(_IS)
         self._max_lines = max_lines(schema)
@@ -42,7 +41,7 @@ class SentenceCodec(RowCodec):
         return ", ".join(self._part(self._columns[name], cell) for name, cell in pairs)
 
     def _part(self, column: ModelledColumn, cell: str | None) -> str:
-        if not isinstance(column, TextColumn):
+        if not column.is_free:
             return _part(column.name, self._missing if cell is None else cell)
         # Any word may be a text, so nothing is said for a missing one; all others are in quotes, to have one form.
         return _part(column.name, "") if cell is None else quoted(f"{column.name} is {cell}")
@@ -76,22 +75,23 @@ class SentenceCodec(RowCodec):
     def _row_rule(self, columns: Sequence[ModelledColumn]) -> str:
         return ' ", " '.join(f"cell-{i}" for i in range(len(columns))) + ' "\\n"'
 
-    def _cell_rule(self, column: ModelledColumn) -> str:
-        if isinstance(column, CategoricalColumn):
-            rule = one_of(_part(column.name, category) for category in column.offered)
-        elif isinstance(column, TextColumn):
-            before = quoted(f"{column.name} is ")[:-1]
-            rule = f"{literal(before)} {free_text(column, {QUOTE: QUOTE * 2})} {literal(QUOTE)}"
-        else:
-            rule = _unquoted(column.name, number(column) if isinstance(column, NumericalColumn) else moment(column))
-        return f"{rule} | {literal(self._part(column, None))}" if column.nullable else rule
+    def closed(self, name: str, texts: Sequence[str]) -> str:
+        """See `Spelling`."""
+        return one_of(_part(name, text) for text in texts)
 
+    def plain(self, name: str, rule: str, *, is_number: bool) -> str:
+        """See `Spelling`. The name may need quotes."""
+        before, after = _part(name, "0").rsplit("0", 1)
+        tail = f" {literal(after)}" if after else ""
+        return f"{literal(before)} ({rule}){tail}"
 
-def _unquoted(name: str, rule: str) -> str:
-    """The part for values that need no quotes themselves, though the name may."""
-    before, after = _part(name, "0").rsplit("0", 1)
-    tail = f" {literal(after)}" if after else ""
-    return f"{literal(before)} ({rule}){tail}"
+    def free(self, name: str, max_length: int, multiline: bool) -> str:
+        """See `Spelling`."""
+        before = quoted(f"{name} is ")[:-1]
+        return f"{literal(before)} {free_text(max_length, multiline, {QUOTE: QUOTE * 2})} {literal(QUOTE)}"
+
+    def _missing_cell(self, column: ModelledColumn) -> str:
+        return self._part(column, None)
 
 
 def _part(name: str, value: str) -> str:
@@ -99,7 +99,7 @@ def _part(name: str, value: str) -> str:
 
 
 def _missing_word(schema: TableSchema) -> str:
-    taken = {each for column in schema.modelled if isinstance(column, CategoricalColumn) for each in column.categories}
+    taken = {each for column in schema.modelled for each in column.offered}
     word = "missing"
     while word in taken:
         word = f"({word})"

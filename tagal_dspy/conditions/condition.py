@@ -29,7 +29,7 @@ class Condition:
     >>> schema = TableSchema.infer(pd.DataFrame({"age": [17, 42, 90], "job": ["cook", "smith", "cook"]}))
     >>> condition = Condition.parse("age > 30 and job != 'cook'", schema)
     >>> condition.narrowed["age"].minimum, condition.narrowed["job"].categories
-    (31.0, ('smith',))
+    (31, ('smith',))
     >>> condition.holds(("42", "smith")), condition.holds(("42", "cook"))
     (True, False)
     """

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from tagal_dspy.arguments import check_type, whole
 from tagal_dspy.conditions.condition import Condition
 from tagal_dspy.conditions.slots import Slot
 from tagal_dspy.errors import SettingsError, nearest
-from tagal_dspy.schema import CategoricalColumn, CellError, TableSchema
+from tagal_dspy.schema import CellError, ModelledColumn, TableSchema
+from tagal_dspy.schema.columns import category_text
 
 
 def parse_rows_per(texts: Iterable[str]) -> dict[str, int]:
@@ -69,11 +71,11 @@ def quotas_for(
     return _equal(_possible(schema, condition), n_rows)
 
 
-def _classes(schema: TableSchema) -> CategoricalColumn:
+def _classes(schema: TableSchema) -> ModelledColumn:
     if schema.target is None:
         raise SettingsError("rows are asked for by class, but the table has no target; name the column to predict")
-    column = schema[schema.target]
-    if not schema.classes or not isinstance(column, CategoricalColumn):
+    column = schema.target_column
+    if not schema.classes or column is None:
         raise SettingsError(f"rows are asked for by class, but the target {schema.target!r} is a number to regress")
     return column
 
@@ -82,7 +84,7 @@ def _possible(schema: TableSchema, condition: Condition | None) -> tuple[str, ..
     """The classes that the condition leaves."""
     classes = _classes(schema)
     left = condition.narrowed.get(classes.name, classes) if condition else classes
-    return left.offered if isinstance(left, CategoricalColumn) else ()
+    return left.offered
 
 
 def _equal(labels: tuple[str, ...], n_rows: int | None) -> dict[Slot, int]:
@@ -95,13 +97,13 @@ def _equal(labels: tuple[str, ...], n_rows: int | None) -> dict[Slot, int]:
 def _exact(
     schema: TableSchema, n_rows: int | None, rows_per: Mapping[str, int], condition: Condition | None
 ) -> dict[Slot, int]:
+    check_type("rows_per", rows_per, Mapping, "a dict from classes or conditions to numbers of rows")
     counts: dict[Slot, int] = {}
     for name, count in rows_per.items():
-        slot = _slot(schema, name, condition)
+        count = whole(f"rows per class: the count of {name!r}", count, at_least=0)
+        slot = _slot(schema, category_text(name), condition)
         if slot in counts:
             raise SettingsError(f"rows per class: {name!r} is there twice")
-        if count < 0:
-            raise SettingsError(f"rows per class: {count} rows of {name!r}; ask for 0 or more")
         if count and slot.label is not None and slot.label not in _possible(schema, condition):
             raise SettingsError(f"rows per class: the condition rules out the class {slot.label!r}")
         counts[slot] = count
@@ -119,8 +121,8 @@ _CONDITION = re.compile(r"[^<>=!]+[<>=!]|.+\s(in|is)\s", re.DOTALL)
 
 def _slot(schema: TableSchema, name: str, condition: Condition | None) -> Slot:
     """The class, or else the condition that was meant."""
-    column = schema[schema.target] if schema.classes and schema.target else None
-    if isinstance(column, CategoricalColumn):
+    column = schema.target_column if schema.classes else None
+    if column is not None:
         try:
             return Slot(column.canonical(name))
         except CellError:

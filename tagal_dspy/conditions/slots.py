@@ -49,11 +49,12 @@ def target_slots(task: TableTask) -> list[Slot]:
     schema = task.schema
     if schema.target is None or schema.classes:
         return [Slot(label) for label in schema.classes]
-    column = schema[schema.target]
+    column = schema.target_column
     if not isinstance(column, NumericalColumn):
         return []
     name = "`" + column.name.replace("`", "``") + "`"
-    tops = [float(task.train[column.name].iloc[places].max()) for places in task.strata.values()]
+    numbers = column.numbers(task.train[column.name])
+    tops = [float(numbers[places].max()) for places in task.strata.values()]
     bounds = [None, *map(column.text, tops[:-1]), None]
     texts = [
         " and ".join([f"{name} > {low}"] * (low is not None) + [f"{name} <= {high}"] * (high is not None))

@@ -13,7 +13,8 @@ from tagal_dspy.errors import SettingsError
 from tagal_dspy.few_shot import StratifiedSampler
 from tagal_dspy.metrics.tables import Encoder, quiet, ready, squared_distances
 from tagal_dspy.metrics.utility import some_rows
-from tagal_dspy.schema import CategoricalColumn, DatetimeColumn, NumericalColumn, TextColumn
+from tagal_dspy.schema import CellColumn, NumericalColumn
+from tagal_dspy.schema.sdv import metadata_of
 from tagal_dspy.task import TableTask
 
 N_SHOTS = 20
@@ -80,7 +81,7 @@ def _bootstrap_noise(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
         if column.name == task.schema.target:
             continue
         if isinstance(column, NumericalColumn):
-            numbers = rows[column.name].to_numpy(dtype=float, na_value=math.nan)
+            numbers = column.numbers(rows[column.name])
             rows[column.name] = _written(column, numbers + noise * _NOISE * (column.std or 0.0))
         else:
             rows[column.name] = rows[column.name].where(~changed, anew[column.name])
@@ -104,9 +105,9 @@ def _smote(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
     anew, made = marginals(task.train, n_rows, rng), {}
     for column in task.schema.modelled:
         one, other = a[column.name], b[column.name].reset_index(drop=True)
-        if isinstance(column, (NumericalColumn, DatetimeColumn)):
+        if not (column.is_closed or column.is_free):
             made[column.name] = _written(column, (one + rng.random(n_rows) * (other - one)).to_numpy())
-        elif isinstance(column, CategoricalColumn):
+        elif column.is_closed:
             mixed = one.where(rng.random(n_rows) < 0.5, other)
             made[column.name] = column.restore([None if text is None else str(text) for text in mixed])
         else:
@@ -126,12 +127,9 @@ def _neighbours(features: Any, chosen: Any, group: Any, rng: np.random.Generator
     return picked
 
 
-def _written(column: NumericalColumn | DatetimeColumn, numbers: Any) -> pd.Series[Any]:
+def _written(column: CellColumn, numbers: Any) -> pd.Series[Any]:
     """Numbers, or moments, in the form, the range and the dtype of their column."""
-    if isinstance(column, DatetimeColumn):
-        low, high = column.number(column.minimum), column.number(column.maximum)
-    else:
-        low, high = float(column.text(column.minimum)), float(column.text(column.maximum))
+    low, high = column.bounds
     return column.restore([None if math.isnan(n) else column.shown(min(max(n, low), high)) for n in numbers])
 
 
@@ -149,37 +147,45 @@ def _synthesizer(class_name: str) -> Callable[[TableTask, int, int], pd.DataFram
             # SDV has no public seed: without this, every table after a fit is the same one.
             synthesizer._set_random_state(seed)
             sampled: pd.DataFrame = synthesizer.sample(n_rows)[table]
-        levels = {name: dtype for name, dtype in task.train.dtypes.items() if isinstance(dtype, pd.CategoricalDtype)}
-        return sampled.astype({name: dtype for name, dtype in levels.items() if name in sampled})
+        return pd.DataFrame({column.name: _from_sdv(column, sampled[column.name]) for column in task.schema.modelled})
 
     return sample
 
 
 def _known_to_sdv(task: TableTask) -> pd.DataFrame:
-    """The training rows without ids, and without categories that no row has: SDV would draw those, and fail."""
-    rows = task.train[list(task.schema.names)]
-    levels = [name for name in rows.columns if isinstance(rows[name].dtype, pd.CategoricalDtype)]
-    return rows.assign(**{name: rows[name].cat.remove_unused_categories() for name in levels})
+    """The training rows without ids: numbers as floats, moments as such, all others as text."""
+    columns = {column.name: _to_sdv(column, task.train[column.name]) for column in task.schema.modelled}
+    return pd.DataFrame(columns)
+
+
+def _to_sdv(column: CellColumn, values: pd.Series[Any]) -> pd.Series[Any]:
+    if column.is_closed or column.is_free:
+        return pd.Series(column.render(values), dtype=object)
+    numbers = pd.Series(column.numbers(values))
+    return numbers if column.is_number else pd.to_datetime(numbers, unit="s")
+
+
+def _from_sdv(column: CellColumn, values: pd.Series[Any]) -> pd.Series[Any]:
+    if column.is_closed or column.is_free:
+        return column.restore([None if pd.isna(text) else str(text) for text in values])
+    numbers = values if column.is_number else (values - pd.Timestamp(0)) / pd.Timedelta(seconds=1)
+    return _written(column, numbers.to_numpy(dtype=float, na_value=np.nan))
 
 
 def _metadata(task: TableTask) -> Any:
-    """As SDV reads a table by itself, whole numbers with few values are categories: a fitted curve would miss them."""
-    from sdv.metadata import Metadata
+    """As SDV reads a table by itself, whole numbers with few values are categories: a fitted curve would miss them.
 
-    columns: dict[str, dict[str, Any]] = {}
+    No ranges: those of the schema hold validation rows, too, and SDV asks that the training rows reach them.
+    """
+    columns = {}
     for column in task.schema.modelled:
-        if isinstance(column, DatetimeColumn):
-            columns[column.name] = {"sdtype": "datetime", "datetime_format": column.format}
-            continue
-        if isinstance(column, TextColumn):
-            columns[column.name] = {"sdtype": "text", "pii": False}
-            continue
-        numerical = isinstance(column, NumericalColumn)
-        if isinstance(column, NumericalColumn) and column.decimals == 0:
-            numerical = task.train[column.name].nunique() > _MAX_LEVELS
-        # No ranges: those of the schema hold validation rows, too, and SDV asks that the training rows reach them.
-        columns[column.name] = {"sdtype": "numerical" if numerical else "categorical"}
-    return Metadata.load_from_dict({"tables": {task.schema.name: {"columns": columns}}, "relationships": []})
+        few = (
+            isinstance(column, NumericalColumn) and column.is_whole and task.train[column.name].nunique() <= _MAX_LEVELS
+        )
+        columns[column.name] = {"sdtype": "categorical" if few else column.sdtype()["sdtype"]}
+        if column.is_free:
+            columns[column.name]["pii"] = False
+    return metadata_of(task.schema.name, columns)
 
 
 BASELINES: dict[str, Callable[[TableTask, int, int], pd.DataFrame]] = {

@@ -19,6 +19,7 @@ from tagal_dspy.metrics.calibration import Anchors, Score, anchors, calibrated
 from tagal_dspy.metrics.diversity import Diversity, diversity_of
 from tagal_dspy.metrics.feedback import feedback
 from tagal_dspy.metrics.fidelity import Quality, quality_of, validity_of
+from tagal_dspy.metrics.judging import Judged, judge
 from tagal_dspy.metrics.privacy import Privacy, Rows, excess, privacy_of
 from tagal_dspy.metrics.tables import Encoder, Matrix, in_canonical_order, ready
 from tagal_dspy.metrics.utility import Learning, Trial, Utility
@@ -132,22 +133,24 @@ class TableMetric:
 
         Args:
             task: what it was generated for.
-            table: the generated rows.
+            table: the generated rows. Those with a cell that cannot be read count as invalid there, and in nothing
+                else; see `judge`.
             n_rows: how many were asked for; floor and ceiling have as many, so that missing rows cost. The table's
                 own number where None or greater.
         """
         try:
-            (rows,) = ready(task.schema, table=table)
+            judged = judge(task.schema, "table", table)
         except DataError as error:
             return Evaluation(WORST, dict.fromkeys(self._objectives(task), WORST), problem=str(error))
-        n_rows = max(len(rows), n_rows or 0)
-        texts = Counter(task.schema.to_rows(table))
+        n_rows = max(len(judged.whole), n_rows or 0)
+        texts = Counter(task.schema.to_rows(judged.frame))
         # Texts of one length are ready alike, so that the digest alone would not tell them apart.
-        key = ("table", task.id, n_rows, _digest(rows), hash(frozenset(texts.items())))
-        evaluation: Evaluation = self._memo.get(key, lambda: self._evaluate(task, rows, texts, n_rows))
+        key = ("table", task.id, n_rows, _digest(judged.whole), hash(frozenset(texts.items())))
+        evaluation: Evaluation = self._memo.get(key, lambda: self._evaluate(task, judged, texts, n_rows))
         return evaluation
 
-    def _evaluate(self, task: TableTask, rows: pd.DataFrame, texts: Counter[Row], n_rows: int) -> Evaluation:
+    def _evaluate(self, task: TableTask, judged: Judged, texts: Counter[Row], n_rows: int) -> Evaluation:
+        rows = judged.ready
         judges: _Judges = self._memo.get(("judges", task.id), lambda: _Judges(task, self.learning))
         between: dict[str, Anchors] = self._memo.get(("anchors", task.id, n_rows), lambda: self._anchors(task, n_rows))
         utility, found = judges.utility(rows), judges.quality(rows)
@@ -155,7 +158,7 @@ class TableMetric:
         if utility is not None:
             draws["utility"] = np.array([utility.value, *utility.draws])
         scores = {name: calibrated(each, between[name]) for name, each in draws.items()}
-        valid = validity_of(judges.known, rows, task.schema)
+        valid = validity_of(judges.known, judged.whole, task.schema)
         varied, private = judges.diversity(rows, texts), judges.privacy(rows, texts)
         objectives = {name: softened(score.calibrated) for name, score in scores.items()} | {
             "diversity": _diversity_score(varied, len(rows)),

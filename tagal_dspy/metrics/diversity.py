@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tagal_dspy.metrics.tables import ready
-from tagal_dspy.schema import CategoricalColumn, Row, TableSchema
+from tagal_dspy.schema import Row, TableSchema
 
 
 class Rate(NamedTuple):
@@ -83,8 +83,8 @@ def diversity_of(
 
 def _coverage(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema, n_sample: int) -> Rate:
     values, own = [], []
-    for column in schema.columns:
-        if isinstance(column, CategoricalColumn):
+    for column in schema.modelled:
+        if column.is_closed:
             counts = Counter(real[column.name].dropna())
             found = counts.keys() & set(synthetic[column.name].dropna())
             values.append(len(found) / len(counts))

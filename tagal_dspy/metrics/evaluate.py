@@ -13,7 +13,8 @@ from tagal_dspy.errors import DataError
 from tagal_dspy.metrics.baselines import baseline
 from tagal_dspy.metrics.combined import Evaluation, TableMetric
 from tagal_dspy.metrics.diversity import diversity
-from tagal_dspy.metrics.fidelity import alpha_precision, detection, prdc, validity
+from tagal_dspy.metrics.fidelity import alpha_precision, detection, prdc, validity_of
+from tagal_dspy.metrics.judging import check_target, judge
 from tagal_dspy.metrics.privacy import privacy
 from tagal_dspy.metrics.report import ColumnFidelity, Rows, Scored, TableReport
 from tagal_dspy.metrics.shapes import associations, bars
@@ -45,7 +46,8 @@ def evaluate(
 
     Args:
         real: the rows that the synthetic ones were made from.
-        synthetic: rows to judge; the order of rows changes nothing.
+        synthetic: rows to judge, also of other generators: labels may be spelled otherwise, and rows with a cell that
+            cannot be read count as invalid; see `judge`. The order of rows changes nothing.
         target: the column to predict, if any.
         holdout: real rows that the generator did not see. A stratified fifth of `real` where None; if the generator
             saw those, the score flatters it.
@@ -58,8 +60,8 @@ def evaluate(
         A typed result; see `TableReport` for what its parts mean and which way is up.
 
     Raises:
-        DataError: columns differ or hold nothing or the wrong kind, the target is missing, there are too few rows; a
-            line for each problem of each table, all at once.
+        DataError: real columns are missing or hold nothing, real rows hold the wrong kind, no synthetic row has a
+            usable target, too few can be read; a line for each problem of each table, all at once.
         SettingsError: an unknown baseline, or one whose package is not installed.
 
     >>> real = pd.DataFrame({"x": range(80), "y": ["no"] * 40 + ["yes"] * 40})
@@ -71,7 +73,7 @@ def evaluate(
     frames: dict[str, Any] = {"synthetic": synthetic} | ({} if holdout is None else {"holdout": holdout})
     _check(real, frames, target, overrides)
     schema = TableSchema.infer(real, target, overrides)
-    ready(schema, **frames)
+    _check_against(schema, **frames)
     train = real if target is None else real[real[target].notna()]
     held = stratified(train, schema, TEST_SHARE if holdout is None else 0.0, seed)
     task = TableTask.of_parts(schema, train=train[~held], validation=train[held] if holdout is None else holdout)
@@ -93,6 +95,21 @@ def _check(
         raise DataError("\n".join(problems))
 
 
+def _check_against(schema: TableSchema, synthetic: Any, **real: Any) -> None:
+    """Raise `DataError` with all that keeps the tables from being compared."""
+    problems = []
+    for check in (
+        lambda: check_target(schema, "synthetic", judge(schema, "synthetic", synthetic)),
+        lambda: ready(schema, **real),
+    ):
+        try:
+            check()
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError("\n".join(problems))
+
+
 def evaluate_task(
     task: TableTask,
     synthetic: pd.DataFrame,
@@ -109,16 +126,18 @@ def evaluate_task(
     with `TableTask.of_parts(..., validation=task.test)`.
     """
     schema = task.schema
-    train, holdout, whole = ready(schema, train=task.train, holdout=task.validation, synthetic=synthetic)
-    rows = _sampled(schema, synthetic, seed)
+    train, holdout = ready(schema, train=task.train, holdout=task.validation)
+    made = judge(schema, "synthetic", synthetic)
+    sample = _sampled(schema, synthetic, made.cells, seed)
+    sampled = len(sample) < len(synthetic)
+    rows = judge(schema, "synthetic", sample).frame if sampled else made.frame
     # First, because a baseline may be unknown or not installed.
     others = {name: baseline(name, task=task, n_rows=len(rows), seed=seed) for name in baselines}
     metric = TableMetric(learning=learning, seed=seed)
-    found = metric.evaluate(task, rows)
+    found = metric.evaluate(task, sample)
     real = pd.concat([train, holdout], ignore_index=True)
     # The metric measured these two already, unless it was given a sample.
-    sampled = len(rows) < len(synthetic)
-    valid = validity(real=real, synthetic=synthetic, schema=schema) if sampled else found.validity
+    valid = validity_of(real, made.whole, schema) if sampled else found.validity
     varied = None if sampled else found.diversity
     similar = found.quality.by_column if found.quality else {}
     enough = min(len(rows), len(holdout)) > _N_NEIGHBOURS
@@ -127,7 +146,10 @@ def evaluate_task(
         table=schema.name,
         target=schema.target,
         problem=schema.problem,
-        rows=Rows(len(synthetic), len(rows), len(train), len(holdout), held_out),
+        rows=Rows(len(synthetic), len(synthetic) - len(made.ready), len(rows), len(train), len(holdout), held_out),
+        unreadable=made.unreadable,
+        respelled=made.respelled,
+        ignored=made.ignored,
         score=_scored(found),
         metric=metric.learning.metric or ("r2" if schema.problem == "regression" else "roc_auc"),
         utility=_utility(task, rows, found, metric),
@@ -137,7 +159,7 @@ def evaluate_task(
                 column.kind,
                 similar[column.name],
                 valid[column.name],
-                bars(column, real[column.name], whole[column.name]),
+                bars(column, real[column.name], made.ready[column.name]),
             )
             for column in schema.modelled
         },
@@ -146,7 +168,7 @@ def evaluate_task(
         detection=detection(**compared, seed=seed) if enough else None,
         prdc=prdc(**compared, k=_N_NEIGHBOURS) if enough else None,
         supports=alpha_precision(**compared),
-        diversity=varied or diversity(real=task.train, synthetic=synthetic, schema=schema),
+        diversity=varied or diversity(real=task.train, synthetic=made.frame, schema=schema),
         privacy=found.privacy
         if few_shots is None
         else privacy(
@@ -157,11 +179,11 @@ def evaluate_task(
     )
 
 
-def _sampled(schema: TableSchema, synthetic: pd.DataFrame, seed: int) -> pd.DataFrame:
+def _sampled(schema: TableSchema, synthetic: pd.DataFrame, cells: pd.DataFrame, seed: int) -> pd.DataFrame:
     """At most `MAX_ROWS` rows, the same ones in whatever order they come."""
     if len(synthetic) <= MAX_ROWS:
         return synthetic
-    texts = [[cell or "" for cell in row] for row in schema.to_rows(synthetic)]
+    texts = [[cell or "" for cell in row] for row in schema.to_rows(cells)]
     order = sorted(range(len(texts)), key=texts.__getitem__)
     return synthetic.iloc[np.random.default_rng(seed).choice(order, MAX_ROWS, replace=False)]
 

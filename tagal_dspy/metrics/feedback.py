@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tagal_dspy.metrics.judging import judge
 from tagal_dspy.metrics.tables import ready
-from tagal_dspy.schema import CategoricalColumn, Column, DatetimeColumn, Reject, TextColumn
+from tagal_dspy.schema import CellColumn, Reject
 from tagal_dspy.task import TableTask
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ def feedback(
     if evaluation.problem:
         found = [f"The table cannot be used: {evaluation.problem}", *refused]
     else:
-        (rows,) = ready(task.schema, table=table)
-        (real,) = ready(task.schema, train=task.train)
+        rows, (real,) = judge(task.schema, "table", table).ready, ready(task.schema, train=task.train)
         found = [*_scores(evaluation), *_columns(evaluation, task, rows, real), *_pairs(evaluation), *refused]
     return "\n".join([*found, *_advice(pred_name)])
 
@@ -77,21 +77,22 @@ def _scores(evaluation: Evaluation) -> Iterator[str]:
                 yield f"{rate.value:.0%} of the rows {name}; among real rows {rate.real:.0%} do."
     for column, share in evaluation.validity.items():
         if share < 1 - 0.01:
-            yield f"{column}: {1 - share:.0%} of the cells are outside the real range or no real category."
+            yield f"{column}: {1 - share:.0%} of the cells are unreadable, outside the real range or no real category."
 
 
 def _columns(evaluation: Evaluation, task: TableTask, rows: pd.DataFrame, real: pd.DataFrame) -> Iterator[str]:
     by_column = evaluation.quality.by_column if evaluation.quality else {}
+    columns = {column.name: column for column in task.schema.modelled}
     for name in sorted(by_column, key=lambda name: by_column[name])[:N_SHOWN]:
         if by_column[name] < GOOD_ENOUGH:
-            said = _told(task.schema[name], rows[name], real[name])
+            said = _told(columns[name], rows[name], real[name])
             yield f"{name}: {said} (similarity {by_column[name]:.2f})."
 
 
-def _told(column: Column, made: pd.Series[Any], real: pd.Series[Any]) -> str:
-    if isinstance(column, CategoricalColumn):
+def _told(column: CellColumn, made: pd.Series[Any], real: pd.Series[Any]) -> str:
+    if column.is_closed:
         return _shares(made, real)
-    shown = column.shown if isinstance(column, (DatetimeColumn, TextColumn)) else "{:.4g}".format
+    shown = "{:.4g}".format if column.is_number else column.shown
     texts = []
     for who, values in (("generated", made), ("real", real)):
         low, middle, high = map(shown, np.quantile(values.dropna(), (0.1, 0.5, 0.9)).tolist())

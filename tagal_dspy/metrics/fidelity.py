@@ -11,7 +11,7 @@ import pandas as pd
 
 from tagal_dspy.metrics.models import make_model
 from tagal_dspy.metrics.tables import Encoder, Matrix, nearest, one_thread, quiet, ready, squared_distances
-from tagal_dspy.schema import CategoricalColumn, TableSchema
+from tagal_dspy.schema import TableSchema
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,7 @@ def validity_of(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema
 def _generate(report: Any, real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema) -> None:
     # More rows than this would be subsampled, without a seed and without a word.
     report.num_rows_subsample = None
-    kinds = {
-        column.name: {"sdtype": "categorical" if isinstance(column, CategoricalColumn) else "numerical"}
-        for column in schema.modelled
-    }
+    kinds = {column.name: {"sdtype": "categorical" if column.is_closed else "numerical"} for column in schema.modelled}
     metadata = {"tables": {"table": {"columns": kinds}}, "relationships": []}
     report.generate({"table": real}, {"table": synthetic}, metadata, verbose=False)
 

@@ -12,6 +12,7 @@ import numpy as np
 from tagal_dspy.metrics.calibration import Score
 from tagal_dspy.metrics.diversity import Diversity
 from tagal_dspy.metrics.fidelity import Neighbourhoods, PairTrend, Supports
+from tagal_dspy.metrics.judging import Respelled, Unreadable
 from tagal_dspy.metrics.privacy import Privacy
 from tagal_dspy.metrics.shapes import Associations, Bars
 
@@ -22,6 +23,7 @@ class Rows:
 
     Attributes:
         synthetic: rows of the synthetic table.
+        unreadable: those with a cell that cannot be read, which count in validity alone.
         measured: those that all parts but diversity and validity are measured on: a seeded sample of more than 10 000.
         train: real rows that the synthetic ones could be made from.
         holdout: other real rows, which they are compared with.
@@ -29,6 +31,7 @@ class Rows:
     """
 
     synthetic: int
+    unreadable: int
     measured: int
     train: int
     holdout: int
@@ -73,6 +76,9 @@ class TableReport:
         target: the column to predict; None without one.
         problem: `binary`, `multiclass`, `regression` or `none`.
         rows: how many rows were compared.
+        unreadable: by column and reason, how many cells of the synthetic table cannot be read, with an example.
+        respelled: labels that differ from a real one in their spelling alone, and were taken as that one.
+        ignored: columns that only the synthetic table has.
         score: of the synthetic table, between floor and ceiling.
         metric: of utility: `roc_auc`, `r2` for regression, or what was asked for.
         utility: by regime (`tstr`, `trtr`, `combined`: half real, half synthetic) and classifier (`LR`, `RF`, `HGB`),
@@ -80,7 +86,7 @@ class TableReport:
         untrained: why no model could be trained on the synthetic rows; empty where one could.
         columns: by column, fidelity and validity.
         pairs: the columns that are related in the real table, and how well that is kept: 0 to 1, higher is better.
-        associations: of all pairs of columns, to be shown.
+        associations: of all pairs of columns, of some columns of a wide table; to be shown.
         detection: ROC AUC of telling synthetic from real rows; 0.5 is best. None for tables of few rows.
         prdc: precision, recall, density and coverage. None for tables of few rows.
         supports: α-precision, β-recall and authenticity, 0 to 1, higher is better.
@@ -94,6 +100,9 @@ class TableReport:
     target: str | None
     problem: str
     rows: Rows
+    unreadable: tuple[Unreadable, ...]
+    respelled: tuple[Respelled, ...]
+    ignored: tuple[str, ...]
     score: Scored
     metric: str
     utility: Mapping[str, Mapping[str, float]]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tagal_dspy.metrics.tables import Matrix
 from tagal_dspy.profile import profile_of
-from tagal_dspy.schema import CategoricalColumn, DatetimeColumn, ModelledColumn, NumericalColumn, Row, TextColumn
+from tagal_dspy.schema import CellColumn, ModelledColumn, Row
 from tagal_dspy.task import TableTask
 
 MAX_BARS = 12
@@ -47,7 +47,7 @@ def bars(column: ModelledColumn, real: pd.Series[Any], synthetic: pd.Series[Any]
     Bars(labels=('a', 'b', 'c'), real=(0.75, 0.25, 0.0), synthetic=(0.0, 0.5, 0.5))
     """
     sides = (real, synthetic)
-    if isinstance(column, CategoricalColumn):
+    if column.is_closed:
         chosen = _frequent(sides)
         labels, codes = list(map(str, chosen)), [pd.Categorical(side, categories=chosen).codes for side in sides]
     elif real.nunique() <= MAX_BARS:
@@ -68,9 +68,7 @@ def _frequent(sides: tuple[pd.Series[Any], ...]) -> list[Any]:
     return most.sort_index().sort_values(ascending=False, kind="stable").index[:MAX_BARS].tolist()
 
 
-def _intervals(
-    column: NumericalColumn | DatetimeColumn | TextColumn, sides: tuple[pd.Series[Any], ...]
-) -> tuple[list[str], list[Any]]:
+def _intervals(column: CellColumn, sides: tuple[pd.Series[Any], ...]) -> tuple[list[str], list[Any]]:
     """Labels of the intervals, and in which of them each value is; -1 where it is missing."""
     real = sides[0]
     cuts = {column.shown(cut): cut for cut in _cuts(real)}
@@ -108,21 +106,20 @@ class Associations:
 
 
 def associations(task: TableTask, rows: list[Row]) -> Associations:
-    """How strongly each two columns are related, in the training rows and in others.
+    """How strongly each two columns are related, in the training rows and in others; of a table of more than
+    `MAX_CROSSED` columns, some of them (see `tagal_dspy.profile`).
 
     Cramér's V of the columns in levels (quartiles, frequent categories), corrected for what few rows show by chance.
     Source: Bergsma, A bias-correction for Cramér's V and Tschuprow's T (2013).
     """
     profile = profile_of(task)
-    starts = profile.offsets
-    found = []
+    places, found = profile.crossed_columns, []
     for tables in (profile.tables, profile.crossed(profile.coded(rows))):
-        matrix = np.eye(len(profile.levels))
-        for a, b in zip(*np.triu_indices(len(matrix), 1), strict=True):
-            block = tables[starts[a] : starts[a + 1], starts[b] : starts[b + 1]]
-            matrix[a, b] = matrix[b, a] = _cramers_v(block)
+        matrix = np.eye(len(places))
+        for i, j in zip(*np.triu_indices(len(places), 1), strict=True):
+            matrix[i, j] = matrix[j, i] = _cramers_v(profile.block(tables, places[i], places[j]))
         found.append(tuple(map(tuple, matrix.tolist())))
-    return Associations(task.schema.names, *found)
+    return Associations(tuple(task.schema.names[place] for place in places), *found)
 
 
 def _cramers_v(counts: Matrix) -> float:

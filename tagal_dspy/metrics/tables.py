@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from tagal_dspy.errors import DataError
-from tagal_dspy.schema import CategoricalColumn, NumericalColumn, TableSchema
+from tagal_dspy.schema import TableSchema
+from tagal_dspy.schema.columns.storage import plain_values
 
 Matrix = npt.NDArray[np.float64]
 MAX_CELLS = 4_000_000
@@ -43,13 +44,14 @@ def ready(schema: TableSchema, *, min_rows: int = 2, **frames: pd.DataFrame) -> 
             line for each problem of each frame.
     """
     problems: list[str] = []
-    typed = [_typed(schema, name, frame, min_rows, problems) for name, frame in frames.items()]
+    found = [typed(schema, name, frame, min_rows, problems) for name, frame in frames.items()]
     if problems:
         raise DataError("\n".join(problems))
-    return tuple(in_canonical_order(frame) for frame in typed)
+    return tuple(in_canonical_order(frame) for frame in found)
 
 
-def _typed(schema: TableSchema, name: str, frame: Any, min_rows: int, problems: list[str]) -> pd.DataFrame:
+def typed(schema: TableSchema, name: str, frame: Any, min_rows: int, problems: list[str]) -> pd.DataFrame:
+    """One frame as `ready` makes it, in its own order; what is wrong with it goes to `problems`."""
     known = {column.name for column in schema.columns}
     found = list(frame_problems(name, frame, schema.names, known, schema.target, min_rows))
     if found:
@@ -60,11 +62,11 @@ def _typed(schema: TableSchema, name: str, frame: Any, min_rows: int, problems: 
         values = frame[column.name]
         if values.isna().all():
             problems.append(f"{name}: column {column.name!r} has no value at all")
-        elif isinstance(column, CategoricalColumn):
+        elif column.is_closed:
             columns[column.name] = pd.Series(column.render(values), dtype=object)
-        elif isinstance(column, NumericalColumn) or pd.api.types.is_float_dtype(values.dtype):
+        elif pd.api.types.is_float_dtype(values.dtype) or (column.is_number and column.format is None):
             # A date or a text that is a number was made ready before.
-            columns[column.name] = _numbers(name, values, problems)
+            columns[column.name] = _numbers(name, plain_values(values), problems)
         else:
             try:
                 columns[column.name] = pd.Series(column.numbers(values), dtype="float64")
@@ -83,6 +85,9 @@ def frame_problems(
     twice = sorted({str(column) for column in frame.columns[frame.columns.duplicated()]})
     missing = [column for column in needed if column not in frame.columns]
     extra = [str(column) for column in frame.columns if column not in known]
+    if len(missing) == len(needed):
+        yield f"{name}: none of the columns {', '.join(map(repr, needed))} is there"
+        return
     if twice:
         yield f"{name}: column names occur more than once: {twice}"
     if target in missing:
@@ -133,7 +138,7 @@ class Encoder:
             if column.name == leave_out:
                 continue
             values = frame[column.name]
-            if isinstance(column, CategoricalColumn):
+            if column.is_closed:
                 self._categories[column.name] = sorted(values.fillna(_MISSING).unique())
             else:
                 low, span = float(values.min()), float(values.max() - values.min())

@@ -100,7 +100,7 @@ class PromptRefine(TagalLoop):
             self.calls_of_conversation + 1,
         )
         await run.commit(request, self.as_round(run, talk), is_left_out=not self.offers_conversations)
-        if talk.is_given_up:
+        if talk.is_given_up or run.scheduler.refused_for:
             return
         parts = self._parts(run, request, run.kept(talk.turns))
         n_summaries = 0

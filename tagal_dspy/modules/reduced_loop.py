@@ -28,7 +28,7 @@ class ReducedLoop(TagalLoop):
             request = run.scheduler.request(slot, self.settings.rows_per_draw)
             talk = await self._conversation(run, rounds, request)
             await run.commit(request, self.as_round(run, talk), is_left_out=not self.offers_conversations)
-            if talk.is_given_up:
+            if talk.is_given_up or run.scheduler.refused_for:
                 return
             histories[slot] = request, run.kept(talk.turns)
 

@@ -48,7 +48,7 @@ class Rounds:
         planned: deque[DrawRequest] = deque()
         under_way: deque[tuple[DrawRequest, asyncio.Task[Round]]] = deque()
         problem: BudgetError | None = None
-        while not scheduler.is_complete:
+        while not scheduler.is_complete and scheduler.refused_for is None:
             while len(planned) + len(under_way) < self._run.settings.rounds_ahead and (request := scheduler.next()):
                 planned.append(request)
             problem = problem or await self._begin(planned, under_way, write, n_calls)
@@ -76,7 +76,8 @@ class Rounds:
             _, late = await asyncio.wait(self._tasks, timeout=GRACE_SECONDS)
             for task in late:
                 task.cancel()
-        if not self._run.scheduler.is_complete:
+        # After the first draws were all refused, nothing counts that was under way: it depends on the time.
+        if not self._run.scheduler.is_complete and self._run.scheduler.refused_for is None:
             for _, (request, brought) in sorted(self._run.open_rounds.items()):
                 await self._run.commit(request, brought)
         await self._run.finish()

@@ -18,6 +18,7 @@ from tagal_dspy.curation import MAX_ROWS, LabelCurator
 from tagal_dspy.discrepancies import MarginCounts
 from tagal_dspy.errors import DataError
 from tagal_dspy.few_shot import FewShotSampler, Mask
+from tagal_dspy.modules.remedies import remedy
 from tagal_dspy.modules.scheduler import Scheduler
 from tagal_dspy.modules.steering import AcceptedWindow, steered
 from tagal_dspy.modules.turns import DrawRequest, Progress, Round, Turn, best_turn, curve
@@ -172,7 +173,7 @@ class Run:
             narrowed |= steered(self.task, self._counted(request, whole), whole)
         if condition is not None:
             narrowed |= condition.narrowed
-        target = schema[schema.target] if label and schema.target else None
+        target = schema.target_column if label else None
         if label and isinstance(target, CategoricalColumn):
             narrowed[target.name] = target.among((label,))
         text = wanted_rows((target.name, label) if target and label else None, condition.text if condition else None)
@@ -264,4 +265,6 @@ class Run:
         rest = ", ..." if len(missing) > MAX_NAMED else ""
         which = f" (missing: {', '.join(missing[:MAX_NAMED])}{rest})" if missing else ""
         n_rows, n_draws = len(self.acceptance.rows), self.scheduler.n_draws
-        return f"{n_rows} of {self.n_rows} rows accepted in {n_draws} draws{which}; {told}"
+        refused_for = self.scheduler.refused_for
+        advice = f"; {remedy(refused_for, self.settings.codec)}" if refused_for else ""
+        return f"{n_rows} of {self.n_rows} rows accepted in {n_draws} draws{which}; {told}{advice}"

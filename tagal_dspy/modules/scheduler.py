@@ -8,7 +8,9 @@ from collections.abc import Mapping
 
 from tagal_dspy.acceptance import AcceptancePipeline
 from tagal_dspy.conditions import ANY, Slot
+from tagal_dspy.modules.remedies import REMEDIES
 from tagal_dspy.modules.turns import DrawRequest
+from tagal_dspy.schema import RejectReason
 from tagal_dspy.settings import MANY_ROWS, RunSettings
 
 PATIENCE = 20
@@ -17,12 +19,20 @@ PATIENCE = 20
 PATIENCE_ROWS = 200
 """Rows asked for in a row, none of them accepted, before which a run does not give up."""
 
+FIRST_DRAWS = 5
+"""Draws after which a run ends where all that they brought was refused for one reason; more where one is of few rows."""
+
+FIRST_ROWS = 50
+"""Rows asked for in these draws at least."""
+
 LOWEST_YIELD = 0.1
 """Share of rows expected to be accepted, however many were rejected so far."""
 
 
 class Scheduler:
-    """Plans rounds until enough rows are accepted, or too many draws failed.
+    """Plans rounds until enough rows are accepted, too many draws failed, or all first ones did for one reason.
+
+    The last does not hold where failed draws are repeated (`max_failed_draws`), as the authors' code does.
 
     Args:
         settings: `rows_per_draw` and `draws` say what a round asks for.
@@ -44,6 +54,7 @@ class Scheduler:
         self._pause_after = pause_after
         per_draw = settings.rows_per_draw or MANY_ROWS
         self._patience = max(PATIENCE, math.ceil(PATIENCE_ROWS / per_draw))
+        self._n_first = max(FIRST_DRAWS, math.ceil(FIRST_ROWS / per_draw))
         per_slot = (quotas or {ANY: n_rows}).values()
         self._max_draws = PATIENCE + PATIENCE * sum(math.ceil(n / per_draw) for n in per_slot)
         self._asked: Counter[Slot] = Counter()
@@ -51,8 +62,11 @@ class Scheduler:
         self._n_planned = 0
         self._n_offered: list[int] = []
         self._is_paused = False
+        self._n_tried = 0
         self.n_draws = 0
         self.n_failed = 0
+        self.refused_for: RejectReason | None = None
+        """The reason for which all that the first draws brought was refused; None where it was not."""
 
     @property
     def is_complete(self) -> bool:
@@ -62,12 +76,15 @@ class Scheduler:
     @property
     def wants_more(self) -> bool:
         """Whether rows are missing and draws are left."""
-        return not self.is_complete and self.n_failed < self._patience and self.n_draws < self._max_draws
+        has_patience = self.n_failed < self._patience and self.n_draws < self._max_draws
+        return has_patience and not self.is_complete and self.refused_for is None
 
     def next(self) -> DrawRequest | None:
         """The next round; None while no further one is wanted."""
         if not self.wants_more or self._is_paused:
             return None
+        if self._is_on_trial and self._n_tried + len(self._pending) >= self._n_first:
+            return None  # what is begun is paid for: first it must show that a draw brings a row
         slot = self._next_slot()
         n_missing = self._missing(slot)
         if n_missing <= 0:
@@ -101,6 +118,9 @@ class Scheduler:
         if is_left_out:
             return
         self._n_offered.append(n_offered)
+        self._n_tried += n_draws
+        if self._n_tried >= self._n_first:
+            self.refused_for = self._one_reason()
         if n_accepted:
             self.n_failed, self._is_paused = 0, False
         elif not self._is_paused:  # rounds that were under way at the pause tell nothing new
@@ -111,6 +131,19 @@ class Scheduler:
         """Whether planning had paused, and goes on now."""
         was_paused, self._is_paused = self._is_paused, False
         return was_paused and self.wants_more
+
+    @property
+    def _is_on_trial(self) -> bool:
+        has_begun = bool(self._acceptance.rows) or self._n_tried >= self._n_first
+        return not self._settings.max_failed_draws and not has_begun
+
+    def _one_reason(self) -> RejectReason | None:
+        """The reason for which all that came so far was refused, prose around it aside, if `REMEDIES` has it."""
+        if self._settings.max_failed_draws or self._acceptance.rows:
+            return None
+        most_frequent, *others = [*self._acceptance.reject_counts(), None]
+        is_alone = set(others) <= {"unparsable", None}
+        return most_frequent if is_alone and most_frequent in REMEDIES else None
 
     def _next_slot(self) -> Slot:
         """The slot with most rows missing; any rows while classes fill together and none of them is complete."""

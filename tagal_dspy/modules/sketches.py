@@ -9,7 +9,7 @@ import numpy as np
 
 from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.profile import Levels, profile_of
-from tagal_dspy.schema import CategoricalColumn, Row
+from tagal_dspy.schema import Row
 from tagal_dspy.task import TableTask
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -33,7 +33,7 @@ def sketch(task: TableTask, rows: Sequence[Row], slot: Slot = ANY) -> str:
 
 
 def _column(levels: Levels, real: Sequence[str | None], written: Sequence[str | None]) -> str:
-    if isinstance(levels.column, CategoricalColumn):
+    if levels.column.is_closed:
         return _shares(levels.name, real, written)
     numbers = [numbers[~np.isnan(numbers)] for numbers in (levels.numbers(real), levels.numbers(written))]
     if not len(numbers[0]):

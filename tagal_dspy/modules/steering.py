@@ -56,8 +56,8 @@ def steered(task: TableTask, counts: MarginCounts, slot: Slot) -> dict[str, Mode
 
 def _without(column: Column, value: str, excess: float) -> ModelledColumn | None:
     if isinstance(column, NumericalColumn):
-        limit, step = float(value), 10.0**-column.decimals
-        bounds = (limit + step, column.maximum) if excess > 0 else (column.minimum, limit)
+        limit = float(value)
+        bounds = (column.next_to(limit, 1), column.maximum) if excess > 0 else (column.minimum, limit)
         return column.between(*bounds) if bounds[0] <= bounds[1] else None
     if isinstance(column, CategoricalColumn):
         others = tuple(each for each in column.offered if (each == value) == (excess < 0))

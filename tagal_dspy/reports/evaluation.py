@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tagal_dspy.metrics import Nearness, Rate, TableReport
+from tagal_dspy.metrics.judging import MAX_LISTED, told
 from tagal_dspy.reports.charts import bars_chart, heat_map, scores_chart
 from tagal_dspy.reports.page import Figure, Page, Part, Section, Table
 
@@ -65,9 +66,31 @@ def lead(report: TableReport) -> Iterator[str]:
     if report.untrained:
         yield f"No model could be trained: {report.untrained}."
     yield (
-        f"{rows.synthetic} synthetic rows were compared with {rows.holdout} real rows held out, and with the "
-        f"{rows.train} other real rows for copies."
+        f"{rows.synthetic - rows.unreadable} synthetic rows were compared with {rows.holdout} real rows held out, and "
+        f"with the {rows.train} other real rows for copies."
     )
+    yield from _as_read(report)
+
+
+def _as_read(report: TableReport) -> Iterator[str]:
+    """What of the synthetic table was left out or taken for something else, a line each."""
+    if report.unreadable:
+        yield (
+            f"{report.rows.unreadable} of {report.rows.synthetic} synthetic rows hold a cell that cannot be read; such "
+            f"rows count as invalid and in nothing else; {told(report.unreadable)}."
+        )
+    if report.respelled:
+        n_cells = sum(each.n_cells for each in report.respelled)
+        listed = [
+            f"{each.written!r} as {each.label!r} in {each.column!r} ({each.n_cells})" for each in report.respelled
+        ]
+        more = f" and {len(listed) - MAX_LISTED} more" if len(listed) > MAX_LISTED else ""
+        yield (
+            f"Labels spelled otherwise than in the real table count as the label meant ({n_cells} cells): "
+            f"{', '.join(listed[:MAX_LISTED])}{more}."
+        )
+    if report.ignored:
+        yield f"Columns that only the synthetic table has were ignored: {', '.join(map(repr, report.ignored))}."
 
 
 def score_tables(report: TableReport) -> Iterator[Table]:
@@ -188,7 +211,7 @@ def _limits(report: TableReport) -> Iterator[str]:
             "The held-out rows are a part of the real table. Where the generator saw them, the score flatters it; give "
             "rows it did not see as the holdout."
         )
-    if rows.measured < rows.synthetic:
+    if rows.measured + rows.unreadable < rows.synthetic:
         yield (
             f"Diversity, validity and the shares of columns are of all {rows.synthetic} synthetic rows, everything "
             f"else of a seeded sample of {rows.measured}. Real rows are all used."

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from tagal_dspy.schema import CategoricalColumn, Column, NumericalColumn, Row, TableSchema, is_number
+from tagal_dspy.rules.values import Values, values_of
+from tagal_dspy.schema import Column, Row, TableSchema
 
 _Kind = TypeVar("_Kind", bound="BaseRule")
 
@@ -36,20 +37,17 @@ class BaseRule(BaseModel):
         raise NotImplementedError
 
     @property
-    def text(self) -> str:
-        """The rule as a sentence."""
-        raise NotImplementedError
-
-    @property
     def edges(self) -> tuple[Edge, ...]:
         """The order among columns that the rule demands."""
         return ()
 
+    def sentence(self, schema: TableSchema) -> str:
+        """The rule in words."""
+        raise NotImplementedError
+
     def suits(self, column: Column) -> bool:
-        """Whether the rule can be about a column; one of two numbers is categorical, and holds numbers, too."""
-        if isinstance(column, CategoricalColumn):
-            return all(map(is_number, column.categories))
-        return isinstance(column, NumericalColumn)
+        """Whether the rule can be about a column."""
+        return column.ordered_as == "numbers"
 
     def unfit(self, schema: TableSchema) -> str:
         """Which of the rule's columns, all of which exist, the rule cannot be about, and why; empty where it can."""
@@ -62,16 +60,11 @@ class BaseRule(BaseModel):
 
     def kept_by(self, rows: Sequence[Row], schema: TableSchema) -> list[bool]:
         """Which of the rows keep the rule."""
-        return self.keep(self.cells(rows, schema))
+        return self.keep(values_of(rows, schema, self.names))
 
-    def keep(self, cells: Iterable[Row]) -> list[bool]:
-        """Whether the canonical cells of the rule's columns keep it, row by row."""
+    def keep(self, values: Values) -> list[bool]:
+        """Which rows keep the rule, by the values of its columns (see `values_of`)."""
         raise NotImplementedError
-
-    def cells(self, rows: Sequence[Row], schema: TableSchema) -> Iterator[Row]:
-        """The cells of the rule's columns, row by row."""
-        places = [schema.names.index(name) for name in self.names]
-        return zip(*([row[place] for row in rows] for place in places), strict=True)
 
     def constraint(self) -> Any:
         """The same as a constraint of SDV, which is imported."""

@@ -1,29 +1,72 @@
-"""The kinds of rules: SDV's constraints (`sdv.cag`) by their names, judged on canonical text.
+"""The kinds of rules: SDV's constraints (`sdv.cag`) by their names, judged on values (`values_of`).
 
 SDV judges whole frames, and takes up to 3 ms for one of a few rows. So the kinds that a file can express are judged
 here, with SDV's meaning: missing values keep an order and a multiple, are values of their own in a combination, and
-break a one-hot encoding. What is programmed in Python is left to SDV's object.
+break a one-hot encoding. One thing differs: SDV's Inequality cuts texts in two formats to the coarser one, so that a
+date equals any time on it; here it is its midnight, whatever the dtype. What is programmed in Python is left to SDV's
+object.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Annotated, ClassVar, Literal, Union
+from collections.abc import Iterator, Sequence
+from itertools import combinations, pairwise
+from typing import Annotated, Any, ClassVar, Literal, Union
 
+import numpy as np
 from pydantic import Field, PrivateAttr
 
 from tagal_dspy.rules.base import BaseRule, Edge
 from tagal_dspy.rules.programmed import Programmed
+from tagal_dspy.rules.values import Values, values_of
 from tagal_dspy.schema import CategoricalColumn, Column, NumericalColumn, Row, TableSchema
 
 MAX_COMBINATIONS = 20
 """Combinations that a prompt lists; of more it only says that they are fixed."""
 
-_BITS = {"1": 1, "True": 1, "0": 0, "False": 0}
+_BITS = {"1": 1, "True": 1, 1.0: 1, "0": 0, "False": 0, 0.0: 0}
 
 
-class Inequality(BaseRule):
-    """`low` is at most `high`, or less where strict. Rows that lack one of them keep the rule."""
+class _Order(BaseRule):
+    """Columns from low to high, each strictly above the one before where strict."""
+
+    needs = "of numbers, dates or times of day"
+
+    strict: bool
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """See `BaseRule.edges`."""
+        return tuple(Edge(low, high, self.strict) for low, high in pairwise(self.names))
+
+    def suits(self, column: Column) -> bool:
+        """See `BaseRule.suits`."""
+        return bool(column.ordered_as)
+
+    def unfit(self, schema: TableSchema) -> str:
+        """See `BaseRule.unfit`."""
+        held = {name: schema[name].ordered_as for name in self.names}
+        if not all(held.values()) or len(set(held.values())) == 1:
+            return super().unfit(schema)
+        listed = ", ".join(f"{name!r} holds {what}" for name, what in held.items())
+        return f"{listed}; order columns that hold the same"
+
+    def keep(self, values: Values) -> list[bool]:
+        """See `BaseRule.keep`."""
+        numbers = [values[name].astype(float) for name in self.names]
+        against = [low >= high if self.strict else low > high for low, high in combinations(numbers, 2)]
+        return list(~np.any(against, axis=0))  # no comparison with a missing value is true
+
+    def _words(self, schema: TableSchema) -> tuple[str, str]:
+        """What a value below another is called, and one above."""
+        of_numbers = schema[self.names[0]].ordered_as == "numbers"
+        return ("less", "greater") if of_numbers else ("earlier", "later")
+
+
+class Inequality(_Order):
+    """`low` is at most `high`, or less where strict: numbers, dates or times of day. Rows that lack one of them keep
+    the rule.
+    """
 
     parameters: ClassVar[dict[str, str]] = {
         "low_column_name": "low",
@@ -41,23 +84,14 @@ class Inequality(BaseRule):
         """See `BaseRule.names`."""
         return self.low, self.high
 
-    @property
-    def text(self) -> str:
-        """See `BaseRule.text`."""
-        relation = "always less than" if self.strict else "never greater than"
-        return f'"{self.low}" is {relation} "{self.high}".'
-
-    @property
-    def edges(self) -> tuple[Edge, ...]:
-        """See `BaseRule.edges`."""
-        return (Edge(self.low, self.high, self.strict),)
-
-    def keep(self, cells: Iterable[Row]) -> list[bool]:
-        """See `BaseRule.keep`."""
-        return [_in_order(low, high, self.strict) for low, high in cells]
+    def sentence(self, schema: TableSchema) -> str:
+        """See `BaseRule.sentence`."""
+        less, greater = self._words(schema)
+        relation = f"always {less}" if self.strict else f"never {greater}"
+        return f'"{self.low}" is {relation} than "{self.high}".'
 
 
-class Range(BaseRule):
+class Range(_Order):
     """`middle` lies between `low` and `high`, strictly unless told otherwise. Each pair of them is compared that is
     there, so `low` and `high` also where `middle` is missing.
     """
@@ -75,25 +109,12 @@ class Range(BaseRule):
         """See `BaseRule.names`."""
         return self.low, self.middle, self.high
 
-    @property
-    def text(self) -> str:
-        """See `BaseRule.text`."""
+    def sentence(self, schema: TableSchema) -> str:
+        """See `BaseRule.sentence`."""
+        less, greater = self._words(schema)
         if self.strict:
-            return f'"{self.middle}" is always greater than "{self.low}" and less than "{self.high}".'
-        return f'"{self.middle}" is never less than "{self.low}" and never greater than "{self.high}".'
-
-    @property
-    def edges(self) -> tuple[Edge, ...]:
-        """See `BaseRule.edges`."""
-        return Edge(self.low, self.middle, self.strict), Edge(self.middle, self.high, self.strict)
-
-    def keep(self, cells: Iterable[Row]) -> list[bool]:
-        """See `BaseRule.keep`."""
-        strict = self.strict
-        return [
-            _in_order(low, middle, strict) and _in_order(middle, high, strict) and _in_order(low, high, strict)
-            for low, middle, high in cells
-        ]
+            return f'"{self.middle}" is always {greater} than "{self.low}" and {less} than "{self.high}".'
+        return f'"{self.middle}" is never {less} than "{self.low}" and never {greater} than "{self.high}".'
 
 
 class FixedIncrements(BaseRule):
@@ -110,14 +131,14 @@ class FixedIncrements(BaseRule):
         """See `BaseRule.names`."""
         return (self.column,)
 
-    @property
-    def text(self) -> str:
-        """See `BaseRule.text`."""
+    def sentence(self, schema: TableSchema) -> str:
+        """See `BaseRule.sentence`."""
         return f'"{self.column}" is always a multiple of {self.increment}.'
 
-    def keep(self, cells: Iterable[Row]) -> list[bool]:
+    def keep(self, values: Values) -> list[bool]:
         """See `BaseRule.keep`."""
-        return [cell is None or float(cell) % self.increment == 0 for (cell,) in cells]
+        numbers = values[self.column].astype(float)
+        return list(np.isnan(numbers) | (numbers % self.increment == 0))
 
 
 class _OfSeveral(BaseRule):
@@ -129,6 +150,9 @@ class _OfSeveral(BaseRule):
     def names(self) -> tuple[str, ...]:
         """See `BaseRule.names`."""
         return self.columns
+
+    def _rows(self, values: Values) -> Iterator[tuple[Any, ...]]:
+        return zip(*(values[name].tolist() for name in self.columns), strict=True)
 
     @property
     def _listed(self) -> str:
@@ -146,9 +170,8 @@ class FixedCombinations(_OfSeveral):
     kind: Literal["fixed-combinations"] = "fixed-combinations"
     _known: frozenset[Row] | None = PrivateAttr(default=None)
 
-    @property
-    def text(self) -> str:
-        """See `BaseRule.text`."""
+    def sentence(self, schema: TableSchema) -> str:
+        """See `BaseRule.sentence`."""
         if self._known is None or len(self._known) > MAX_COMBINATIONS:
             return f"{self._listed} stand together only in combinations that real rows have."
         known = sorted(tuple("missing" if cell is None else f'"{cell}"' for cell in each) for each in self._known)
@@ -156,18 +179,18 @@ class FixedCombinations(_OfSeveral):
 
     def suits(self, column: Column) -> bool:
         """See `BaseRule.suits`."""
-        return isinstance(column, CategoricalColumn)
+        return column.is_closed
 
     def fitted(self, rows: Sequence[Row], schema: TableSchema) -> FixedCombinations:
         """The rule that knows the combinations of some rows."""
         rule = self.model_copy()
-        rule._known = frozenset(self.cells(rows, schema))
+        rule._known = frozenset(self._rows(values_of(rows, schema, self.columns)))
         return rule
 
-    def keep(self, cells: Iterable[Row]) -> list[bool]:
+    def keep(self, values: Values) -> list[bool]:
         """See `BaseRule.keep`."""
         known = self._known
-        return [known is None or each in known for each in cells]
+        return [known is None or each in known for each in self._rows(values)]
 
 
 class OneHotEncoding(_OfSeveral):
@@ -177,9 +200,8 @@ class OneHotEncoding(_OfSeveral):
 
     kind: Literal["one-hot-encoding"] = "one-hot-encoding"
 
-    @property
-    def text(self) -> str:
-        """See `BaseRule.text`."""
+    def sentence(self, schema: TableSchema) -> str:
+        """See `BaseRule.sentence`."""
         return f"Exactly one of {self._listed} is 1 (or true), the others are 0 (or false)."
 
     def suits(self, column: Column) -> bool:
@@ -188,17 +210,12 @@ class OneHotEncoding(_OfSeveral):
             return column.decimals == 0 and 0 <= column.minimum <= column.maximum <= 1
         return isinstance(column, CategoricalColumn) and set(column.categories) <= _BITS.keys()
 
-    def keep(self, cells: Iterable[Row]) -> list[bool]:
+    def keep(self, values: Values) -> list[bool]:
         """See `BaseRule.keep`."""
-        return [sorted(_BITS.get(cell or "", 2) for cell in each) == [0] * (len(each) - 1) + [1] for each in cells]
+        return [sum(_BITS.get(each, 2) for each in row) == 1 for row in self._rows(values)]
 
 
 FileRule = Annotated[
     Union[Inequality, Range, FixedIncrements, FixedCombinations, OneHotEncoding], Field(discriminator="kind")
 ]
 Rule = Union[Inequality, Range, FixedIncrements, FixedCombinations, OneHotEncoding, Programmed]
-
-
-def _in_order(low: str | None, high: str | None, strict: bool) -> bool:
-    """Whether one number is at most the other, or less where strict, as far as both are there."""
-    return low is None or high is None or (float(low) < float(high) if strict else float(low) <= float(high))

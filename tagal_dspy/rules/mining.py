@@ -6,18 +6,18 @@ rule? The rule is worth saying when that many are absent that their absence is n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import combinations, permutations
+from collections.abc import Iterator, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from tagal_dspy.rules.base import Edge
 from tagal_dspy.rules.kinds import FixedCombinations, FixedIncrements, Inequality, Rule
-from tagal_dspy.rules.order import follows
+from tagal_dspy.rules.order import Mask, implied
 from tagal_dspy.rules.rules import Rules
-from tagal_dspy.schema import CategoricalColumn, NumericalColumn, TableSchema
+from tagal_dspy.rules.values import known_rows, values_of
+from tagal_dspy.schema import NumericalColumn, TableSchema
 from tagal_dspy.task import TableTask
 
 SURPRISE = 12.0
@@ -35,61 +35,84 @@ MIN_ABSENT = 0.05
 MAX_SEEN_ONCE = 0.005
 """Share of rows whose combination is theirs alone; it estimates how often a new row would have a new combination."""
 
+N_LOOKED_AT = 1_000
+"""Rows that rule out most orders, before all rows are looked at."""
+
 _Numbers = np.ndarray[Any, np.dtype[np.float64]]
 _Codes = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def suggest_rules(task: TableTask) -> Rules:
-    """Rules that all training and validation rows keep and that say something: orders among numbers, multiples of a
-    whole number, combinations of two categories.
+    """Rules that all training and validation rows keep and that say something: orders among numbers, dates or times of
+    day, multiples of a whole number, combinations of two categories.
 
     Orders that follow from others, or from the columns' ranges, are left out.
     """
-    frame = pd.concat([task.train, task.validation], ignore_index=True)
     schema = task.schema
-    numbers = {column.name: _rounded(frame, column) for column in schema.columns if isinstance(column, NumericalColumn)}
-    codes = {column.name: _coded(frame, column) for column in schema.columns if isinstance(column, CategoricalColumn)}
+    values = values_of(known_rows(task), schema, schema.names)
+    numbers = {name: column for name, column in values.items() if column.dtype == float}
+    codes = {name: _coded(values[name]) for name in schema.names if schema[name].is_closed}
     rules: list[Rule] = [*_inequalities(numbers, schema), *_increments(numbers, schema), *_fixed(codes)]
     return Rules(schema, tuple(rules))
 
 
-def _rounded(frame: pd.DataFrame, column: NumericalColumn) -> _Numbers:
-    """The column's values as its canonical text has them; NaN where missing."""
-    values = pd.to_numeric(frame[column.name]).to_numpy(dtype=float, na_value=np.nan)
-    return np.round(values, column.decimals)
-
-
 def _inequalities(numbers: dict[str, _Numbers], schema: TableSchema) -> Iterator[Inequality]:
-    edges = [edge for low, high in permutations(numbers, 2) if (edge := _order(low, high, numbers))]
-    for edge in list(edges):
-        never_missing = [each for each in edges if each != edge and not _nullable_between(each, edge, schema)]
-        if follows(edge, never_missing):
-            edges.remove(edge)
-    return (Inequality(low=edge.low, high=edge.high, strict=edge.strict) for edge in edges)
+    """Orders among the columns that hold the same: numbers, dates or times of day."""
+    groups: dict[str, dict[str, _Numbers]] = {}
+    for name, values in numbers.items():
+        groups.setdefault(schema[name].ordered_as, {})[name] = values
+    for group in groups.values():
+        yield from _inequalities_among(group, schema)
 
 
-def _nullable_between(step: Edge, edge: Edge, schema: TableSchema) -> bool:
-    """Whether a step of a way from one end of `edge` to the other has a missing value in between: there it says
-    nothing about the ends."""
-    return any(schema[name].nullable for name in {step.low, step.high} - {edge.low, edge.high})
+def _inequalities_among(numbers: dict[str, _Numbers], schema: TableSchema) -> Iterator[Inequality]:
+    names, values = list(numbers), list(numbers.values())
+    order, strict = _orders(values)
+    twins = _twins(values)
+    kept = order.copy()
+    for twin in twins:
+        kept[twin] = kept[:, twin] = False
+    # By way of a missing value, nothing is said about the ends.
+    passable = [not (schema[name].nullable or np.isnan(numbers[name]).any()) for name in names]
+    kept &= ~implied(kept, strict & kept, np.array(passable, dtype=bool))
+    for twin, last in twins.items():
+        kept[twin, last], kept[last, twin] = order[twin, last], order[last, twin]
+    return (Inequality(low=names[a], high=names[b], strict=bool(strict[a, b])) for a, b in np.argwhere(kept))
 
 
-def _order(low: str, high: str, numbers: dict[str, _Numbers]) -> Edge | None:
-    """Whether one column is never above the other, and not by chance."""
-    below, above = numbers[low], numbers[high]
-    if (below > above).any():  # False where one is missing
-        return None
-    both = ~(np.isnan(below) | np.isnan(above))
-    below, above = below[both], np.sort(above[both])
-    if not len(below):
-        return None
-    n_less = np.searchsorted(above, below, side="left").sum() / len(below)
-    n_not_more = np.searchsorted(above, below, side="right").sum() / len(below)
+def _twins(values: Sequence[_Numbers]) -> dict[int, int]:
+    """Columns that equal a later one, and the last that they equal; it alone is compared with others."""
+    texts = [(each + 0.0).tobytes() for each in values]  # makes -0.0 the same as 0.0
+    last = {text: place for place, text in enumerate(texts) if not np.isnan(values[place]).any()}
+    return {place: last[text] for place, text in enumerate(texts) if last.get(text, place) != place}
+
+
+def _orders(values: Sequence[_Numbers]) -> tuple[Mask, Mask]:
+    """Of each two columns, whether the first is never above the second, or always below, and not by chance."""
+    order = np.zeros((len(values), len(values)), dtype=bool)
+    strict = np.zeros_like(order)
+    heads, ordered = np.array([each[:N_LOOKED_AT] for each in values]), [np.sort(each) for each in values]
+    least = np.array([np.fmin.reduce(each, initial=np.inf) for each in values])  # fmin and fmax pass over NaN
+    for low, head in enumerate(heads):
+        overlap = least < np.fmax.reduce(values[low], initial=-np.inf)
+        for high in np.flatnonzero(overlap & ~(head > heads).any(axis=1)).tolist():
+            if high != low:
+                pair = values[low], values[high], ordered[low], ordered[high]
+                order[low, high], strict[low, high] = _order(*pair)
+    return order, strict
+
+
+def _order(low: _Numbers, high: _Numbers, ordered_low: _Numbers, ordered_high: _Numbers) -> tuple[bool, bool]:
+    """Whether one column is never above the other, and whether always below, and not by chance."""
+    if (low > high).any():  # False where one is missing
+        return False, False
+    both = ~(np.isnan(low) | np.isnan(high))
+    below, above = (ordered_low, ordered_high) if both.all() else (low[both], np.sort(high[both]))
+    n_less = np.searchsorted(above, below, side="left").sum() / max(1, len(below))
     if n_less < SURPRISE:
-        return None
-    ties_by_chance = n_not_more - n_less
-    strict = ties_by_chance >= SURPRISE and not (numbers[low] == numbers[high]).any()
-    return Edge(low, high, bool(strict))
+        return False, False
+    ties_by_chance = np.searchsorted(above, below, side="right").sum() / len(below) - n_less
+    return True, bool(ties_by_chance >= SURPRISE and not (low == high).any())
 
 
 def _increments(numbers: dict[str, _Numbers], schema: TableSchema) -> Iterator[FixedIncrements]:
@@ -110,8 +133,8 @@ class _Coded(NamedTuple):
     n_codes: int
 
 
-def _coded(frame: pd.DataFrame, column: CategoricalColumn) -> _Coded:
-    codes, unique = pd.factorize(frame[column.name], use_na_sentinel=False)
+def _coded(values: np.ndarray[Any, Any]) -> _Coded:
+    codes, unique = pd.factorize(values, use_na_sentinel=False)
     return _Coded(codes.astype(np.int64), len(unique))
 
 

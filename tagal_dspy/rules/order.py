@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
+
+import numpy as np
 
 from tagal_dspy.rules.base import Edge
 
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
-def follows(edge: Edge, others: Collection[Edge]) -> bool:
-    """Whether a path of the others leads from `edge.low` to `edge.high`, with a strict one on it where `edge` is.
 
-    >>> follows(Edge("a", "c", True), [Edge("a", "b", False), Edge("b", "c", True)])
-    True
+def implied(order: Mask, strict: Mask, passable: Mask) -> Mask:
+    """Which orders follow from others.
+
+    Args:
+        order: of each two columns, whether the first is never above the second.
+        strict: whether it is always below it.
+        passable: columns by way of which an order may follow; no two of them bound each other.
+
+    >>> order = np.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]], dtype=bool)
+    >>> np.argwhere(implied(order, np.zeros_like(order), np.ones(3, dtype=bool))).tolist()
+    [[0, 2]]
     """
-    return (edge.high, True) in _reached(edge.low, others) or (
-        not edge.strict and (edge.high, False) in _reached(edge.low, others)
-    )
+    through = np.flatnonzero(passable)
+
+    def joined(first: Mask, second: Mask) -> Mask:
+        return np.asarray(first[:, through].astype(np.float32) @ second[through].astype(np.float32) > 0)
+
+    reached, reached_strictly = order, strict
+    n_before = -1
+    while (n_reached := int(reached.sum() + reached_strictly.sum())) > n_before:
+        n_before = n_reached
+        strictly = joined(reached, reached_strictly) | joined(reached_strictly, reached)
+        reached, reached_strictly = reached | joined(reached, reached), reached_strictly | strictly
+    strictly = joined(order, reached_strictly) | joined(strict, reached)
+    return np.where(strict, strictly, joined(order, reached))
 
 
 def contradiction(edges: Collection[Edge]) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ from tagal_dspy.schema import Row, TableSchema
 class Programmed:
     """A `ProgrammableConstraint` of SDV, which must judge each row by itself.
 
-    Its docstring's first paragraph is what prompts say of it; without one it is enforced and not told.
+    It is given frames of the real table's own dtypes, not the values that other rules compare. Its docstring's first
+    paragraph is what prompts say of it; without one it is enforced and not told.
 
     Attributes:
         programmed: SDV's object.
@@ -31,9 +32,8 @@ class Programmed:
     edges: tuple[Edge, ...] = ()
     kind: str = field(default="programmed", init=False)
 
-    @property
-    def text(self) -> str:
-        """See `BaseRule.text`."""
+    def sentence(self, schema: TableSchema) -> str:
+        """See `BaseRule.sentence`."""
         paragraph = (type(self.programmed).__doc__ or "").strip().partition("\n\n")[0]
         return " ".join(paragraph.split())
 

@@ -22,6 +22,7 @@ from tagal_dspy.rules.kinds import (
 )
 from tagal_dspy.rules.order import contradiction
 from tagal_dspy.rules.programmed import Programmed
+from tagal_dspy.rules.values import known_rows
 from tagal_dspy.schema import Row, TableSchema
 from tagal_dspy.settings import validated
 from tagal_dspy.task import TableTask
@@ -58,6 +59,12 @@ class Rules:
             raise RuleError("; ".join(problems))
 
     @classmethod
+    def read(cls, rules: Sequence[Any], schema: TableSchema) -> Rules:
+        """Rules of dicts, see `from_table`, or else of constraints, see `from_constraints`."""
+        as_table = all(isinstance(rule, Mapping) for rule in rules)
+        return cls.from_table(rules, schema) if as_table else cls.from_constraints(rules, schema)
+
+    @classmethod
     def from_constraints(cls, constraints: Sequence[Any], schema: TableSchema) -> Rules:
         """Rules of constraints from `sdv.cag`, each as SDV means it; what they were fitted to is not taken over.
 
@@ -86,13 +93,13 @@ class Rules:
     @property
     def texts(self) -> tuple[str, ...]:
         """A sentence for each rule that can say what it demands."""
-        return tuple(rule.text for rule in self.rules if rule.text)
+        return tuple(sentence for rule in self.rules if (sentence := rule.sentence(self._schema)))
 
     def fitted(self, task: TableTask) -> Rules:
         """Rules that know the combinations of the training and validation rows."""
         if not self.rules:
             return self
-        rows = _real_rows(task)
+        rows = known_rows(task)
         return Rules(self.schema, tuple(rule.fitted(rows, self._schema) for rule in self.rules))
 
     def broken(self, rows: Sequence[Row]) -> list[str | None]:
@@ -101,7 +108,7 @@ class Rules:
         for rule in reversed(self.rules):
             for i, kept in enumerate(rule.kept_by(rows, self._schema)):
                 if not kept:
-                    found[i] = _named(rule)
+                    found[i] = _named(rule, self._schema)
         return found
 
     def holds(self, frame: pd.DataFrame) -> pd.Series[bool]:
@@ -119,9 +126,11 @@ class Rules:
             raise RuleError(f"the rules contradict each other: by them {listed} would be less than itself")
         if not self.rules:
             return
-        rows = _real_rows(task)
+        rows = known_rows(task)
         broken = [(rule, rule.kept_by(rows, self._schema).count(False)) for rule in self.fitted(task).rules]
-        problems = [f"{_named(rule)} ({n_broken} of {len(rows)})" for rule, n_broken in broken if n_broken]
+        problems = [
+            f"{_named(rule, self._schema)} ({n_broken} of {len(rows)})" for rule, n_broken in broken if n_broken
+        ]
         if problems:
             raise RuleError(f"real rows break the rules; change the rule or the rows: {'; '.join(problems)}")
 
@@ -135,7 +144,7 @@ class Rules:
 
     def to_toml(self) -> str:
         """The rules, but programmed ones, as `[[rules]]` tables of a TOML file, each under its sentence."""
-        return "\n".join(_toml(rule) for rule in self.rules if not isinstance(rule, Programmed))
+        return "\n".join(_toml(rule, self._schema) for rule in self.rules if not isinstance(rule, Programmed))
 
     @property
     def _schema(self) -> TableSchema:
@@ -169,17 +178,12 @@ def _misfit(rule: Rule, schema: TableSchema) -> str:
     return f"the {rule.kind} rule does not suit the table: {unfit}" if unfit else ""
 
 
-def _real_rows(task: TableTask) -> list[Row]:
-    """Training and validation rows; nothing is learnt from test rows."""
-    return [*task.train_rows, *task.schema.to_rows(task.validation)]
+def _named(rule: Rule, schema: TableSchema) -> str:
+    return rule.sentence(schema) or f"the rule {type(rule.constraint()).__name__}"
 
 
-def _named(rule: Rule) -> str:
-    return rule.text or f"the rule {type(rule.constraint()).__name__}"
-
-
-def _toml(rule: FileRule) -> str:
-    comment = "".join(char if char.isprintable() else " " for char in rule.text)
+def _toml(rule: FileRule, schema: TableSchema) -> str:
+    comment = "".join(char if char.isprintable() else " " for char in rule.sentence(schema))
     fields = "".join(f"{name} = {_toml_value(value)}\n" for name, value in rule.model_dump().items())
     return f"# {comment}\n[[rules]]\n{fields}"
 

@@ -3,8 +3,11 @@
 from tagal_dspy.schema.columns import (
     REJECT_REASONS,
     CategoricalColumn,
+    CellCheck,
+    CellColumn,
     CellError,
     Column,
+    ColumnOverride,
     DatetimeColumn,
     IdColumn,
     Kind,
@@ -13,15 +16,18 @@ from tagal_dspy.schema.columns import (
     Reject,
     RejectReason,
     Row,
+    Spelling,
     TextColumn,
     is_number,
 )
 from tagal_dspy.schema.reading import read_cells
-from tagal_dspy.schema.table import ColumnOverride, Problem, SchemaOverrides, TableSchema
+from tagal_dspy.schema.table import Problem, SchemaOverrides, TableSchema
 
 __all__ = [
     "REJECT_REASONS",
     "CategoricalColumn",
+    "CellCheck",
+    "CellColumn",
     "CellError",
     "Column",
     "ColumnOverride",
@@ -35,6 +41,7 @@ __all__ = [
     "RejectReason",
     "Row",
     "SchemaOverrides",
+    "Spelling",
     "TableSchema",
     "TextColumn",
     "is_number",

@@ -8,11 +8,21 @@ import pandas as pd
 
 from tagal_dspy.characters import as_unicode
 from tagal_dspy.errors import DataError
-from tagal_dspy.schema.columns import IdColumn, Kind, category_text
-from tagal_dspy.schema.columns.ids import is_textual
-from tagal_dspy.schema.kinds import is_truth, kind_of
-from tagal_dspy.schema.statistics import column_of
-from tagal_dspy.schema.table import ColumnOverride, Problem, SchemaOverrides, TableSchema
+from tagal_dspy.schema.columns import (
+    CategoricalColumn,
+    CellColumn,
+    ColumnOverride,
+    DatetimeColumn,
+    IdColumn,
+    Kind,
+    NumericalColumn,
+    TextColumn,
+    category_text,
+)
+from tagal_dspy.schema.columns.number_formats import NumberFormat
+from tagal_dspy.schema.columns.storage import is_textual, storage_of
+from tagal_dspy.schema.kinds import Reading, is_numbers, is_truth, reading_of
+from tagal_dspy.schema.table import Problem, SchemaOverrides, TableSchema
 
 MAX_NAME = 200
 """Characters of a column's name, which every prompt and every row in JSON holds."""
@@ -24,29 +34,75 @@ _TARGET_KINDS: dict[Problem, Kind] = {"binary": "categorical", "multiclass": "ca
 _NO_TARGET: tuple[Kind, ...] = ("datetime", "text", "id")
 
 
+_KINDS: dict[Kind, type[CellColumn] | type[IdColumn]] = {
+    "numerical": NumericalColumn,
+    "categorical": CategoricalColumn,
+    "boolean": CategoricalColumn,
+    "datetime": DatetimeColumn,
+    "text": TextColumn,
+    "id": IdColumn,
+}
+
+
 def infer_schema(frame: pd.DataFrame, target: str | None, overrides: SchemaOverrides) -> TableSchema:
     """See `TableSchema.infer`."""
     target = target if target is not None else overrides.target
+    frame = frame.drop(columns=[name for name in overrides.drop if name in frame.columns])
     problems = table_problems(frame, target, overrides)
     if problems:
         raise DataError("; ".join(problems))
-    problem = overrides.problem or _problem(frame, target, overrides)
+    readings = _readings(frame, overrides)
+    problem = overrides.problem or _problem(frame, target, overrides, readings)
     columns = []
-    for name in frame.columns:
-        override = overrides.columns.get(name, ColumnOverride())
-        kind = override.kind or (name == target and _TARGET_KINDS.get(problem)) or kind_of(frame[name], override.format)
-        columns.append(column_of(frame[name], kind, override))
-    if all(isinstance(column, IdColumn) for column in columns):
+    for name, reading in readings.items():
+        override = overrides.of(name)
+        kind = _TARGET_KINDS.get(problem) if name == target and override.kind is None else None
+        if kind is not None and kind != reading.kind:
+            reading = Reading(kind, missing=override.missing)
+        columns.append(column_of(frame[name], reading, override))
+    if not any(isinstance(column, CellColumn) for column in columns):
         names = ", ".join(repr(column.name) for column in columns)
-        raise DataError(f"the table has nothing but ids: {names}; override the kind of those that are none")
+        raise DataError(f"the table has nothing but ids: {names}; override the kind of those that are not")
     return TableSchema(
         name=overrides.name or "table",
         notes=overrides.notes,
         n_rows=len(frame),
         target=target,
         problem=problem,
-        columns=tuple(columns),
+        columns=tuple(columns),  # type: ignore[arg-type]
     )
+
+
+def column_of(values: pd.Series[Any], reading: Reading, override: ColumnOverride) -> CellColumn | IdColumn:
+    """The column that the values make, read so, with what is known better."""
+    kind = _KINDS[reading.kind]
+    storage = storage_of(values)
+    if not issubclass(kind, (CategoricalColumn, IdColumn)) and storage.startswith("category"):
+        storage = storage.partition(":")[2]
+    shared: dict[str, Any] = {
+        "name": str(values.name),
+        "kind": reading.kind,
+        "dtype": storage,
+        "description": override.description,
+    }
+    if issubclass(kind, CellColumn):
+        shared["missing"] = reading.missing
+        values = values.mask(values.isin(reading.missing)) if reading.missing else values
+    shared["missing_share"] = float(values.isna().mean())
+    return kind.model_validate(shared | kind.of(values, override.model_copy(update={"format": reading.format})))
+
+
+def _readings(frame: pd.DataFrame, overrides: SchemaOverrides) -> dict[str, Reading]:
+    """How each column is read. A decimal comma in one column tells that `1,234` in another is no thousand."""
+    decimal = overrides.decimal
+    readings = {name: reading_of(frame[name], overrides.of(name), decimal) for name in frame.columns}
+    forms = {name: each.format for name, each in readings.items() if each.kind == "numerical" and each.format}
+    points = {NumberFormat(form).point for form in forms.values()} - {""}
+    if decimal is None and points == {","}:
+        for name, form in forms.items():
+            if "#,##0" in form:
+                readings[name] = reading_of(frame[name], overrides.of(name), ",")
+    return readings
 
 
 def table_problems(frame: pd.DataFrame, target: str | None, overrides: SchemaOverrides) -> list[str]:
@@ -95,15 +151,17 @@ def _is_unicode(values: pd.Series[Any]) -> bool:
     return text == as_unicode(text)
 
 
-def _problem(frame: pd.DataFrame, target: str | None, overrides: SchemaOverrides) -> Problem:
+def _problem(
+    frame: pd.DataFrame, target: str | None, overrides: SchemaOverrides, readings: dict[str, Reading]
+) -> Problem:
     if target is None:
         return "none"
     values = frame[target].dropna()
-    numeric = pd.api.types.is_numeric_dtype(values.dtype) and not is_truth(values)
-    said = overrides.columns.get(target, ColumnOverride()).kind
+    said, is_formatted = overrides.of(target).kind, readings[target].kind == "numerical"
+    numeric = is_formatted or (is_numbers(values) and not is_truth(values))
     n_classes = values.nunique()
     if said == "numerical" or (said is None and numeric and n_classes > 2):
-        whole = bool((pd.to_numeric(values, errors="coerce") % 1 == 0).all())
-        if not whole or n_classes > MAX_NUMERIC_CLASSES:
+        numbers = column_of(frame[target], readings[target]._replace(kind="numerical"), overrides.of(target))
+        if not numbers.is_whole or n_classes > MAX_NUMERIC_CLASSES:  # type: ignore[union-attr]
             return "regression"
     return "binary" if n_classes == 2 else "multiclass"

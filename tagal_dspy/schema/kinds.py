@@ -1,17 +1,20 @@
-"""Which kind of column some values make."""
+"""Which kind of column some values make, and in which form they are written."""
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from tagal_dspy.schema.columns import Kind
-from tagal_dspy.schema.columns.datetimes import is_datetime_dtype, moments_of
-from tagal_dspy.schema.columns.ids import is_textual, looks_like_ids
-from tagal_dspy.schema.columns.moments import MomentFormat, recognised, shortest
+from tagal_dspy.schema.columns import ColumnOverride, Kind
+from tagal_dspy.schema.columns.base import MARKERS
+from tagal_dspy.schema.columns.datetimes import moment_format
+from tagal_dspy.schema.columns.ids import looks_like_ids
+from tagal_dspy.schema.columns.number_formats import recognised_format
+from tagal_dspy.schema.columns.storage import is_moments, is_textual
 from tagal_dspy.schema.columns.texts import MAX_CHARACTERS
 
 FEWEST_TEXTS = 10
@@ -23,34 +26,109 @@ of things, unless there are over `MANY_WORDS` of them and most hold a blank."""
 
 MANY_WORDS = 50
 
-_SAMPLE = 50
+FEWEST_COMPACT_DATES = 3
+"""Different whole numbers such as 20240229 that count as dates."""
 
 
-def kind_of(values: pd.Series[Any], format: str | None = None) -> Kind:
-    """The kind that the values show; a column whose `format` is known holds dates or times."""
-    name = str(values.name)
+class Reading(NamedTuple):
+    """How the values of a column are read.
+
+    Attributes:
+        kind: of the column.
+        format: the written form of numbers that are stored as text, or of dates and times.
+        missing: texts that stand for a missing value, the most frequent first; "" for a blank.
+    """
+
+    kind: Kind
+    format: str | None = None
+    missing: tuple[str, ...] = ()
+
+
+def reading_of(values: pd.Series[Any], override: ColumnOverride, decimal: str | None = None) -> Reading:
+    """What the values show, unless the user knows better.
+
+    Args:
+        values: a column of a frame.
+        override: what the user knows.
+        decimal: the decimal sign, where it is known.
+    """
+    missing = _written_missing(values, override.missing)
+    if override.kind not in (None, "numerical", "datetime"):
+        return Reading(override.kind, override.format, missing)
+    found = _found(values if not missing else values[~values.isin(missing)], override, decimal)
+    if found is None:
+        kind = override.kind or _kind_of(values[~values.isin(missing)] if missing else values)
+        return Reading(kind, override.format, missing)
+    return found._replace(missing=missing or found.missing)
+
+
+def _found(values: pd.Series[Any], override: ColumnOverride, decimal: str | None) -> Reading | None:
+    """The reading of texts that are numbers or moments in a form, or of whole numbers that are dates."""
+    if override.format is not None and (is_textual(values) or override.kind is not None or "%" in override.format):
+        return Reading(override.kind or ("datetime" if "%" in override.format else "numerical"), override.format)
+    if pd.api.types.is_integer_dtype(values.dtype) and override.kind != "numerical":
+        return _compact_dates(values, override.kind)
+    if not is_textual(values) or (override.kind is None and looks_like_ids(str(values.name), values)):
+        return None
+    unique = values.dropna().unique()
+    if not len(unique) or not all(isinstance(value, str) for value in unique):
+        return None
+    markers = [text for text in unique if text.strip().casefold() in MARKERS]
+    texts = [text for text in unique if text not in markers] if markers else unique
+    if not len(texts) or (markers and values.isin(markers).mean() > 0.5):
+        return None
+    missing = _written_missing(values, markers)
+    if override.kind != "numerical" and (moments := moment_format(pd.Series(texts, dtype=object))) is not None:
+        return Reading("datetime", moments, missing)
+    form = None if override.kind == "datetime" else recognised_format(pa.array(texts, pa.string()), decimal)
+    if form is None or (override.kind is None and len(texts) <= 2):
+        return None
+    return Reading("numerical", form.text, missing)
+
+
+def _written_missing(values: pd.Series[Any], markers: Sequence[str]) -> tuple[str, ...]:
+    """The texts that stand for missing values, the most frequent first; a blank counts, too."""
+    if not is_textual(values):
+        return tuple(markers)
+    counts = {marker: int((values == marker).sum()) for marker in markers}
+    n_blank = int(values.isna().sum())
+    if markers and n_blank:
+        counts[""] = n_blank
+    return tuple(sorted(counts, key=lambda marker: -counts[marker]))
+
+
+def _compact_dates(values: pd.Series[Any], kind: Kind | None) -> Reading | None:
+    unique = values.dropna().unique()
+    is_dates = len(unique) >= FEWEST_COMPACT_DATES and all(19000101 <= number <= 21001231 for number in unique)
+    if not is_dates or looks_like_ids(str(values.name), values):
+        return None
+    found = moment_format(pd.Series(map(str, unique), dtype=object))
+    return None if found is None else Reading("datetime", found)
+
+
+def _kind_of(values: pd.Series[Any]) -> Kind:
+    """The kind of values that are in no written form."""
     if is_truth(values):
         return "boolean"
-    if format is not None or is_datetime_dtype(values.dtype):
+    if is_moments(values):
         return "datetime"
-    if looks_like_ids(name, values):
+    if looks_like_ids(str(values.name), values):
         return "id"
-    if pd.api.types.is_numeric_dtype(values.dtype):
+    if is_numbers(values):
         return "numerical" if values.nunique() > 2 else "categorical"
     present = values.dropna()
-    if not is_textual(values) or not all(isinstance(value, (str, date)) for value in present.head(_SAMPLE)):
+    if not is_textual(values) or not all(isinstance(value, str) for value in present.unique()):
         return "categorical"
-    if moment_format(values) is not None:
-        return "datetime"
     return "text" if _is_text(present) else "categorical"
 
 
-def moment_format(values: pd.Series[Any]) -> str | None:
-    """The one format of all values, if they are dates or times."""
-    if is_datetime_dtype(values.dtype):
-        moments = moments_of(values, MomentFormat("%Y-%m-%d"))
-        return shortest(moments[~np.isnat(moments)])
-    return recognised(np.array([str(value) for value in values.dropna().unique()], dtype=object))
+def is_numbers(values: pd.Series[Any]) -> bool:
+    """Whether values are stored as numbers: those of Python and Arrow count, and durations."""
+    if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_timedelta64_dtype(values.dtype):
+        return True
+    if values.dtype == object:
+        return type(next(iter(values.dropna()), None)).__name__ in ("int", "float", "Decimal", "timedelta", "Timedelta")
+    return str(values.dtype).startswith(("duration", "decimal"))
 
 
 def _is_text(present: pd.Series[Any]) -> bool:
@@ -71,4 +149,4 @@ def is_truth(values: pd.Series[Any]) -> bool:
     if pd.api.types.is_bool_dtype(values.dtype):
         return True
     known: Any = values.dropna().unique() if values.dtype == object else ()
-    return len(known) > 0 and all(isinstance(value, bool) for value in known)
+    return len(known) > 0 and all(isinstance(value, (bool, np.bool_)) for value in known)

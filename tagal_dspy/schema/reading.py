@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from tagal_dspy.errors import DataError, nearest
-from tagal_dspy.schema.columns import CellError, DatetimeColumn, ModelledColumn, category_text
+from tagal_dspy.schema.columns import CellError, ModelledColumn, category_text
+from tagal_dspy.schema.columns.storage import is_moments
 from tagal_dspy.schema.table import TableSchema
 
 MAX_PROBLEMS = 5
@@ -41,7 +42,7 @@ def read_cells(frame: pd.DataFrame, schema: TableSchema) -> list[dict[str, str |
 
 def _texts(values: pd.Series[Any], column: ModelledColumn, problems: list[str]) -> list[str | None]:
     """The cells of a column as canonical text, None where they are empty; what does not fit goes to `problems`."""
-    in_time = isinstance(column, DatetimeColumn) and pd.api.types.is_datetime64_any_dtype(values.dtype)
+    in_time = is_moments(values) and not (column.is_closed or column.is_free or column.is_number)
     written = column.render(values) if in_time else [None if pd.isna(each) else category_text(each) for each in values]
     texts: list[str | None] = []
     for number, text in enumerate(written, start=1):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tagal_dspy.errors import DataError
-from tagal_dspy.schema.columns import CategoricalColumn, Column, DatetimeColumn, IdColumn, Kind, TextColumn
+from tagal_dspy.schema.columns import ColumnOverride, Kind
 from tagal_dspy.schema.kinds import is_truth
-from tagal_dspy.schema.table import ColumnOverride, SchemaOverrides, TableSchema
+from tagal_dspy.schema.table import SchemaOverrides, TableSchema
 
 if TYPE_CHECKING:
     from sdv.metadata import Metadata
@@ -28,28 +28,16 @@ _KINDS: dict[str, Kind | None] = {
 
 def to_metadata(schema: TableSchema) -> Metadata:
     """See `TableSchema.to_sdv`."""
+    return metadata_of(schema.name, {column.name: column.sdtype() for column in schema.columns})
+
+
+def metadata_of(table: str, columns: dict[str, dict[str, Any]]) -> Metadata:
+    """Metadata of one table with columns as SDV describes them."""
     from sdv.metadata import Metadata
 
-    columns = {column.name: _sdv_column(column) for column in schema.columns}
     return Metadata.load_from_dict(
-        {"tables": {schema.name: {"columns": columns}}, "relationships": [], "METADATA_SPEC_VERSION": "V2"}
+        {"tables": {table: {"columns": columns}}, "relationships": [], "METADATA_SPEC_VERSION": "V2"}
     )
-
-
-def _sdv_column(column: Column) -> dict[str, Any]:
-    if isinstance(column, IdColumn):
-        return {"sdtype": "id"}
-    nullable = {"range_is_nullable": column.nullable}
-    if isinstance(column, TextColumn):
-        return {"sdtype": "text", "pii": False, **nullable}
-    if isinstance(column, CategoricalColumn):
-        restored = column.restore(column.categories)
-        values = [value.item() if hasattr(value, "item") else value for value in restored]
-        return {"sdtype": "categorical", "range_values": values, **nullable}
-    bounds = {"range_min": column.minimum, "range_max": column.maximum, **nullable}
-    if isinstance(column, DatetimeColumn):
-        return {"sdtype": "datetime", "datetime_format": column.format, **bounds}
-    return {"sdtype": "numerical", "decimal_places": column.decimals, **bounds}
 
 
 def from_metadata(frame: pd.DataFrame, metadata: Metadata, target: str | None) -> TableSchema:

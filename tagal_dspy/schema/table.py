@@ -3,51 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
-from datetime import date, time
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tagal_dspy.errors import DataError
-from tagal_dspy.schema.columns import CategoricalColumn, Column, DatetimeColumn, IdColumn, Kind, ModelledColumn, Row
+from tagal_dspy.schema.columns import CellColumn, Column, ColumnOverride, IdColumn, ModelledColumn, Row
 from tagal_dspy.settings import read_toml, validated
 
 if TYPE_CHECKING:
     from sdv.metadata import Metadata
 
 Problem = Literal["binary", "multiclass", "regression", "none"]
-
-
-def _bound(value: object) -> float | str:
-    if isinstance(value, (date, time)):
-        return value.isoformat()
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return float(value)
-    if isinstance(value, str):
-        return value
-    raise ValueError("expected a finite number, or a date or time")
-
-
-Bound = Annotated[Union[float, str], PlainValidator(_bound)]
-"""A number; for dates and times ISO text, or the date that TOML has."""
-
-
-class ColumnOverride(BaseModel):
-    """What a user knows better about a column than its values show."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Kind | None = None
-    description: str = ""
-    minimum: Bound | None = None
-    maximum: Bound | None = None
-    format: str | None = None
-    """Of dates and times, as `strftime` has it: `%d/%m/%Y`."""
 
 
 class SchemaOverrides(BaseModel):
@@ -64,17 +35,33 @@ class SchemaOverrides(BaseModel):
     problem: Problem | None = None
     notes: str = ""
     columns: dict[str, ColumnOverride] = Field(default_factory=dict)
+    drop: tuple[str, ...] = ()
+    """Columns to leave out."""
+    missing: tuple[str, ...] = ()
+    """What stands for a missing value in columns of texts that say nothing else."""
+    separator: str | None = None
+    """Between the cells of a file; found out where None."""
+    encoding: str | None = None
+    """Of a file, likewise."""
+    decimal: Literal[".", ","] | None = None
+    """The decimal sign of numbers in a file, likewise."""
 
     @classmethod
     def from_file(cls, path: Path) -> SchemaOverrides:
         """Read a TOML file with the fields above; raises `SettingsError`."""
         return validated(cls, read_toml(path))
 
+    def of(self, name: str) -> ColumnOverride:
+        """What is known of one column."""
+        override = self.columns.get(name, ColumnOverride())
+        return override if override.missing else override.model_copy(update={"missing": self.missing})
+
     def settled(self, schema: TableSchema) -> SchemaOverrides:
         """The same, with kinds, formats and problem as `schema` has them, for a part of its table."""
         columns = {}
         for column in schema.columns:
-            known = {"kind": column.kind, "format": column.format if isinstance(column, DatetimeColumn) else None}
+            known = {name: getattr(column, name, None) for name in ("kind", "format")}
+            known["missing"] = getattr(column, "missing", ())
             columns[column.name] = self.columns.get(column.name, ColumnOverride()).model_copy(update=known)
         return self.model_copy(update={"columns": columns, "problem": schema.problem})
 
@@ -130,29 +117,41 @@ class TableSchema(BaseModel):
         return infer_schema(frame, target, overrides or SchemaOverrides())
 
     @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    @cached_property
     def modelled(self) -> tuple[ModelledColumn, ...]:
         """The columns that a `Row` has cells for, in the table's order: all but the ids."""
-        return tuple(column for column in self.columns if not isinstance(column, IdColumn))
+        return tuple(column for column in self.columns if isinstance(column, CellColumn))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the columns that a `Row` has cells for."""
         return tuple(column.name for column in self.modelled)
 
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """Names of all columns, ids included."""
+        return tuple(self._by_name)
+
     def __getitem__(self, name: str) -> Column:
         """The column of that name; raises `DataError`."""
-        for column in self.columns:
-            if column.name == name:
-                return column
+        if name in self._by_name:
+            return self._by_name[name]
         raise DataError(f"no column {name!r}; the table has {', '.join(repr(column.name) for column in self.columns)}")
+
+    @property
+    def target_column(self) -> ModelledColumn | None:
+        """The column to predict; None without a target."""
+        return self.modelled[self.names.index(self.target)] if self.target is not None else None
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The target's classes as text, without those that no row has; empty without a target or for regression."""
         if self.target is None or self.problem == "regression":
             return ()
-        column = self[self.target]
-        return column.offered if isinstance(column, CategoricalColumn) else ()
+        return self.target_column.offered if self.target_column is not None else ()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -181,6 +180,11 @@ class TableSchema(BaseModel):
             if isinstance(column, IdColumn)
         }
         return frame.assign(**fresh)[[column.name for column in self.columns]]
+
+    def to_cells(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The columns of a frame as a file has them, in the form of the real table; other columns stay."""
+        cells = {column.name: column.cells(frame[column.name]) for column in self.modelled if column.name in frame}
+        return frame.assign(**cells)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

@@ -13,7 +13,7 @@ from tagal_dspy.characters import as_unicode
 from tagal_dspy.signatures.generation import GenerateRows
 from tagal_dspy.signatures.recall import RecallRows
 from tagal_dspy.signatures.types import Table
-
+from tagal_dspy.thoughts import thought_tags, without_thoughts
 
 _STRING_NOTE = '        # note: the value you produce must adhere to the JSON schema: {"type": "string"}'
 _UNSAID = (GenerateRows.instructions, RecallRows.instructions)
@@ -48,7 +48,10 @@ class RowsChatAdapter(dspy.ChatAdapter):  # type: ignore[misc]
         return content.replace(CUSTOM_TYPE_START_IDENTIFIER, CUSTOM_TYPE_START_IDENTIFIER.replace("<<", "< <"))
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
-        """The fields of an answer; an answer without any field marker is the value of a lone table output."""
+        """The fields of an answer; an answer without any field marker is the value of a lone table output.
+
+        Markers that a reasoning model drafts in its thoughts do not count.
+        """
         completion = as_unicode(completion)
         if list(_annotations(signature).values()) == [Table]:
             name = next(iter(signature.output_fields))
@@ -108,11 +111,27 @@ def _section(name: str, completion: str) -> str:
     """What stands between the marker of a field and that of the end, where there are such.
 
     Markers stand at the start or the end of a line and outside of quotes; codecs write cells so that no cell does.
+    Those in thoughts do not count.
     """
-    start = _marker(rf"^[ \t]*\[\[ ## {name} ## \]\]", completion, place=0)
+    marker = rf"(?:^|(?<=[>\]▷]))[ \t]*\[\[ ## {name} ## \]\]"
+    end_marker = r"\[\[ ## completed ## \]\][ \t\r]*$"
+    completion = _after_drafts(marker, end_marker, completion)
+    start = _marker(marker, completion, place=0)
     after = completion[start.end() :] if start else completion
-    end = _marker(r"\[\[ ## completed ## \]\][ \t\r]*$", after, place=-1)
+    end = _marker(end_marker, after, place=-1)
     return after[: end.start()] if end else after
+
+
+def _after_drafts(marker: str, end_marker: str, completion: str) -> str:
+    """The completion without thoughts in which a marker stands, too."""
+    tags, markers = list(thought_tags(completion)), list(re.finditer(marker, completion, re.MULTILINE))
+    if not tags or not markers:
+        return completion
+    if tags[0]["close"] is None and tags[0].start() < markers[0].start():
+        is_whole = len(tags) == 1 and re.search(end_marker, completion[markers[0].end() :], re.MULTILINE)
+        return completion if is_whole else without_thoughts(completion, first_alone=True) or tags[0][0]
+    closed = [tag.end() for tag in tags if tag["close"] and tag.end() <= markers[-1].start()]
+    return completion[closed[-1] :] if closed else completion
 
 
 def _marker(pattern: str, text: str, place: int) -> re.Match[str] | None:

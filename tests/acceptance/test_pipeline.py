@@ -213,6 +213,14 @@ def test_answer_is_read_step_by_step_with_a_reason_for_each_row_that_is_not(task
     assert sorted(reject.reason for reject in read.rejects) == sorted(reasons)
 
 
+def test_answer_in_another_layout_is_judged_like_any_other(task: TableTask) -> None:
+    read = pipeline(RowFilter(task), 5).read(
+        "<think>\n24,cook,no\n</think>\n| age | job | buys |\n|---|---|---|\n| 22.0 | COOK | no |\n| 22 | baker | no |"
+    )
+    assert read.rows == (("22", "cook", "no"),)
+    assert [(reject.reason, reject.text) for reject in read.rejects] == [("unknown_category", "22,baker,no")]
+
+
 def test_of_a_huge_answer_the_start_is_read_and_the_rest_is_one_reject(task: TableTask) -> None:
     line = "22,cook,no\n"
     answer = line * (3 * LONGEST_ANSWER // len(line))

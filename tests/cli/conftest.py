@@ -33,6 +33,11 @@ class Ran:
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
 
+    @property
+    def problem(self) -> list[str]:
+        """The lines on standard error that are not notes on how the table is read."""
+        return [line for line in self.err.strip().splitlines() if not line.startswith("note: ")]
+
 
 @pytest.fixture
 def tagal(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -32,7 +32,7 @@ def refused(tagal: Any, shop_csv: Path, tmp_path: Path) -> Iterator[Any]:
 
         def run(*arguments: object) -> str:
             ran = tagal(*arguments)
-            assert (ran.code, len(ran.err.splitlines()), ran.out) == (2, 1, ""), ran.err
+            assert (ran.code, len(ran.problem), ran.out) == (2, 1, ""), ran.err
             assert ran.err.startswith("tagal: ")
             return str(ran.err)
 

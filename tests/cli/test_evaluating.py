@@ -35,15 +35,67 @@ def test_json_is_all_that_is_printed_and_reports_are_written_beside_it(
     outs["html"].write_text("precious")
     asked = [*files, "--json", *(each for name, path in outs.items() for each in (f"--{name}", path))]
     ran = tagal("evaluate", *asked)
-    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert (ran.code, len(ran.problem)) == (2, 1)
     assert "--force" in ran.err
     assert outs["html"].read_text() == "precious"
 
     values = json.loads(tagal("evaluate", *asked, "--force").out)
     assert (values["protocol"], values["table"], values["target"]) == ("default", "real", "buys")
-    assert values["rows"] == {"synthetic": 90, "measured": 90, "train": 90, "holdout": 90, "held_out": False}
+    counts = {"synthetic": 90, "unreadable": 0, "measured": 90, "train": 90, "holdout": 90, "held_out": False}
+    assert values["rows"] == counts
     starts = [path.read_text(encoding="utf-8")[:13] for path in outs.values()]
     assert starts == ["<!doctype htm", "# Synthetic t", "\\begin{table}"]
+
+
+def test_table_of_another_generator_is_judged_and_the_report_says_how_it_was_read(
+    tagal: Any, files: list[object], tmp_path: Path
+) -> None:
+    table = pd.read_csv(tmp_path / "synthetic.csv", dtype=str)
+    table.loc[3, "age"] = "<i>unknown</i>"
+    table.loc[3, "buys"] = "no"
+    n_yes = int((table["buys"] == "yes").sum())
+    table["buys"] = table["buys"].replace("yes", " Yes")
+    table.to_csv(tmp_path / "synthetic.csv")  # with a column of row numbers
+    ran = tagal("evaluate", *files, "--html", tmp_path / "report.html")
+    assert ran.code == 0, ran.err
+    lines = " ".join(ran.out.split())
+    assert "1 of 90 synthetic rows hold a cell that cannot be read" in lines
+    assert "1 of 'age' (wrong_type, e.g. '<i>unknown</i>')" in lines
+    assert f"({n_yes} cells): ' Yes' as 'yes' in 'buys' ({n_yes})." in lines
+    assert "Columns that only the synthetic table has were ignored: 'Unnamed: 0'." in lines
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "&lt;i&gt;unknown" in page
+    assert "count as the label meant" in page
+    values = json.loads(tagal("evaluate", *files, "--json").out)
+    cell = {"column": "age", "reason": "wrong_type", "n_cells": 1, "example": "<i>unknown</i>"}
+    assert values["unreadable"] == [cell]
+    assert values["respelled"] == [{"column": "buys", "written": " Yes", "label": "yes", "n_cells": n_yes}]
+    assert values["ignored"] == ["Unnamed: 0"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"buys": "perhaps"}, "no row has a usable target: 'buys' holds 'perhaps'; expected 'no', 'yes'"),
+        ({"age": "old"}, "0 of 90 rows can be read; at least 2 are needed: unreadable cells: 90 of 'age'"),
+    ],
+)
+def test_table_without_a_usable_row_is_refused_in_one_line(
+    tagal: Any, files: list[object], tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    pd.read_csv(tmp_path / "synthetic.csv").assign(**change).to_csv(tmp_path / "synthetic.csv", index=False)
+    ran = tagal("evaluate", *files)
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert message in ran.err
+
+
+def test_table_with_no_column_of_the_real_one_is_refused_in_one_line(
+    tagal: Any, files: list[object], tmp_path: Path
+) -> None:
+    pd.DataFrame({"a": range(9)}).to_csv(tmp_path / "synthetic.csv", index=False)
+    ran = tagal("evaluate", *files)
+    expected = "tagal: synthetic: none of the columns 'age', 'income', 'city', 'buys' is there"
+    assert (ran.code, ran.err.splitlines()) == (2, [expected])
 
 
 def test_paper_protocol_names_its_regimes_and_classifiers(tagal: Any, tmp_path: Path) -> None:
@@ -85,5 +137,5 @@ def test_every_problem_of_the_tables_is_a_line(tagal: Any, files: list[object], 
 )
 def test_bad_options_are_one_line(tagal: Any, files: list[object], more: list[str], message: str) -> None:
     ran = tagal("evaluate", *files, *more)
-    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert (ran.code, len(ran.problem)) == (2, 1)
     assert message in ran.err

@@ -174,7 +174,7 @@ def test_bad_input_is_one_line_before_any_call(
 ) -> None:
     n_asked = len(ASKED)
     ran = tagal(*command(shop_csv, server, *more, budget=budget))
-    assert (ran.code, len(ran.err.splitlines()), len(ASKED)) == (2, 1, n_asked)
+    assert (ran.code, len(ran.problem), len(ASKED)) == (2, 1, n_asked)
     assert said in ran.err
     assert json.loads(tagal("runs", "list", "--json").out) == []
 
@@ -190,7 +190,7 @@ def test_program_file_of_another_structure_or_version_is_refused(
         path = saved(tmp_path, **change)
         for asked in (("generate", shop_csv), ("transfer", shop_csv), ("optimize", shop_csv, "--budget", "40calls")):
             ran = tagal(*asked, "--lm", "openai/fake", "--api-base", server, "--program", path)
-            assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+            assert (ran.code, len(ran.problem)) == (2, 1)
             assert said in ran.err
     assert "leave out the preset" in tagal("generate", shop_csv, "--program", path, "--preset", "paper").err
 

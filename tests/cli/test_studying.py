@@ -116,14 +116,14 @@ def test_study_is_run_and_reported_and_its_winner_writes_rows(
 )
 def test_study_that_cannot_be_is_one_line(run: Any, old: str, new: str, message: str) -> None:
     ran = run(CONFIG.replace(old, new))
-    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert (ran.code, len(ran.problem)) == (2, 1)
     assert message in ran.err
 
 
 def test_study_of_another_space_under_the_same_name_is_one_line(run: Any) -> None:
     run(CONFIG, "--max-calls", 1)
     ran = run(CONFIG.replace("[2, 6]", "[2, 7]"))
-    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert (ran.code, len(ran.problem)) == (2, 1)
     assert "the study 'shop' is of something else: bounds of n_shots was" in ran.err
 
 
@@ -136,12 +136,12 @@ def test_budget_is_shared_by_all_trials_and_said_to_be_used_up(run: Any) -> None
 @pytest.mark.parametrize("command", ["worker", "report"])
 def test_study_that_is_not_there_is_one_line(tagal: Any, command: str, place: list[object]) -> None:
     ran = tagal("study", command, *place)
-    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert (ran.code, len(ran.problem)) == (2, 1)
     assert "there is no study 'shop' in this storage; there is none" in ran.err
 
 
 def test_storage_that_cannot_be_reached_is_one_line(tagal: Any) -> None:
     ran = tagal("study", "worker", "--name", "a", "--storage", "postgresql://me:secret@127.0.0.1:9/study")
-    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert (ran.code, len(ran.problem)) == (2, 1)
     assert "127.0.0.1:9/study cannot be reached" in ran.err
     assert "secret" not in ran.err

@@ -4,14 +4,19 @@ import pytest
 from gbnf import Grammar
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import numerical
+from tables import numerical, significant
 
-from tagal_dspy.codecs.grammar import literal, number, one_of
+from tagal_dspy.gbnf import literal, numbers_between, one_of
 from tagal_dspy.schema import NumericalColumn
 
 
 def column(low: float, high: float, decimals: int = 0) -> NumericalColumn:
     return NumericalColumn(name="x", dtype="float64", decimals=decimals, minimum=low, maximum=high)
+
+
+def number(numbers: NumericalColumn) -> str:
+    low, high = (numbers.text(bound) for bound in (numbers.minimum, numbers.maximum))
+    return numbers_between(low, high, numbers.decimals, numbers.digits)
 
 
 def derived(numbers: NumericalColumn) -> list[str]:
@@ -73,6 +78,17 @@ def test_number_is_derived_if_and_only_if_it_lies_in_the_range(numbers: Numerica
 def test_derived_number_is_its_own_canonical_text(numbers: NumericalColumn, data: st.DataObject) -> None:
     text = Grammar(f"root ::= {number(numbers)}").derive(lambda n: data.draw(st.integers(0, n - 1)))
     assert numbers.canonical(text) == text
+
+
+@given(significant(), st.data())
+def test_number_of_significant_digits_is_derived_where_it_lies_in_the_range(
+    numbers: NumericalColumn, data: st.DataObject
+) -> None:
+    grammar = Grammar(f"root ::= {number(numbers)}")
+    text = grammar.derive(lambda n: data.draw(st.integers(0, n - 1)))
+    assert numbers.canonical(text) == text
+    drawn = data.draw(st.floats(numbers.minimum, numbers.maximum, allow_subnormal=False))
+    assert grammar.matches(numbers.text(drawn))
 
 
 @pytest.mark.parametrize(("low", "high", "decimals"), [(0, 0.15, 1), (0.35, 1, 1), (2.5, 4.5, 0), (-0.25, 0.25, 1)])

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tables import moments
 
 from tagal_dspy.codecs import CsvCodec, JsonCodec, SentenceCodec, make_codec
-from tagal_dspy.codecs.grammar import free_text
-from tagal_dspy.codecs.moments import moment
-from tagal_dspy.schema import DatetimeColumn, Row, TableSchema, TextColumn
+from tagal_dspy.gbnf import free_text
+from tagal_dspy.schema import DatetimeColumn, Row, TableSchema
+from tagal_dspy.schema.columns.datetimes import moment_rule
 from tagal_dspy.settings import CodecName
 
 CODECS: tuple[CodecName, ...] = ("csv", "json", "sentence")
@@ -43,7 +43,7 @@ def test_exactly_the_moments_of_a_range_are_derived_each_in_one_way(
     column = between(low, high, format)
     first, last = column.range
     wanted = [column.moments.write(first + step * i) for i in range((last - first) // step + 1)]
-    assert sorted(Grammar(f"root ::= {moment(column)}").language()) == sorted(wanted)
+    assert sorted(Grammar(f"root ::= {moment_rule(column)}").language()) == sorted(wanted)
 
 
 @given(moments(), st.data())
@@ -56,15 +56,15 @@ def test_moment_is_derived_if_and_only_if_it_lies_in_the_range(column: DatetimeC
     drawn = data.draw(anywhere if last.year > 9990 else near | anywhere)
     text = column.moments.write(drawn)
     fits = first <= column.moments.read(text) <= last
-    assert Grammar(f"root ::= {moment(column)}").matches(text) == fits
+    assert Grammar(f"root ::= {moment_rule(column)}").matches(text) == fits
 
 
 def test_grammar_of_a_century_stays_small() -> None:
-    assert len(moment(between("1924-03-05 10:11:12", "2024-10-09 08:07:06", "%Y-%m-%d %H:%M:%S"))) < 6000
+    assert len(moment_rule(between("1924-03-05 10:11:12", "2024-10-09 08:07:06", "%Y-%m-%d %H:%M:%S"))) < 6000
 
 
 def test_texts_of_up_to_the_length_are_derived_without_a_blank_in_front() -> None:
-    rule = free_text(TextColumn(name="x", dtype="object", max_length=3), {'"': '""'})
+    rule = free_text(3, False, {'"': '""'})
     grammar = Grammar(f"root ::= {rule}")
     fitting = ["a", "a b", '""', '"a"'.replace('"', '""'), "é東🙂"]
     assert [grammar.matches(text) for text in fitting] == [True] * 5

@@ -118,6 +118,39 @@ def test_model_that_never_writes_a_row_ends_in_a_bounded_error(method: Method) -
     assert len(lm.engine.asked) < 100
 
 
+@EVERY_METHOD
+@pytest.mark.parametrize(
+    ("codec", "answer", "advice"),
+    [
+        ("csv", "I cannot.", "try the codec json (`--codec json`), another model or, if answers are cut off, a larger"),
+        ("json", "I { cannot.", "; try another model or, if answers are cut off, a larger `max_tokens`"),
+        ("csv", "33,20.5\n34,21.5", "try the codec json (`--codec json`)"),
+        ("csv", "33,20.5,Paris,yes", "look at the prompt with `tagal preview`"),
+        ("csv", "900,20.5,Mons,yes", "look at the prompt with `tagal preview`"),
+    ],
+)
+def test_model_whose_every_answer_is_refused_for_one_reason_ends_early_with_advice(
+    method: Method, codec: str, answer: str, advice: str
+) -> None:
+    lm = scripted_lm(lambda asked: {"rows": answer} if "rows" in asked.fields else other_roles(asked), cache=False)
+    with pytest.raises(NotEnoughRowsError) as caught:
+        run(make(method, critic="none", codec=codec), lm, n_rows=1000)
+    assert advice in str(caught.value)
+    assert caught.value.prediction.n_draws in (5, 6)  # two conversations of three draws make six
+    assert len(lm.engine.asked) <= 5 * 3
+
+
+def test_answers_in_thoughts_and_markdown_become_a_table() -> None:
+    def answer(asked: Asked) -> str:
+        rows = shop_rows(10, random.Random(repr(asked.turns))).replace(",", " | ").split("\n")
+        head = "| age | income | city | buys |\n|---|---|---|---|\n"
+        return f"<think>\n30,20.5,Mons,no\n</think>\n{head}" + "".join(f"| {row} |\n" for row in rows)
+
+    made = run(make("synth-loop", critic="none", n_iter=1, shares="free"), scripted_lm(answer, cache=False), n_rows=40)
+    assert len(made.table) == 40
+    assert not ((made.table["age"] == 30) & (made.table["income"] == 20.5)).any()
+
+
 def test_accepted_rows_come_with_the_error_when_rows_run_out() -> None:
     lm = scripted_lm(lambda asked: {"rows": "30,20.5,Mons,no\n31,21.5,Mons,yes"}, cache=False)
     with pytest.raises(NotEnoughRowsError, match="duplicate") as caught:

@@ -103,6 +103,34 @@ def test_what_is_steered_does_not_depend_on_the_order_of_arrival(ahead: int) -> 
     assert len(set.union(*prompts)) - len(set.intersection(*prompts)) <= ahead
 
 
+@pytest.mark.parametrize(("method", "n_refused"), [("synth-loop", 5), ("reduced-loop", 9), ("prompt-refine", 9)])
+def test_early_end_is_the_same_at_any_concurrency_though_rows_were_under_way(method: Method, n_refused: int) -> None:
+    ids = closed_loop(method).new_run(shop_task(), 400, 3)
+    refused = {ids.rollout_id(number, place, "draw") for number in range(n_refused) for place in range(2)}
+
+    def answer(asked: Asked) -> Answer:
+        if "rows" in asked.fields and asked.seed in refused:
+            time.sleep(0.02)
+            return "I cannot."
+        return by_content(asked)
+
+    found = []
+    for at_once, run in [(1, on_threads), (64, on_threads), (64, on_a_loop)]:
+        room = threading.Semaphore(at_once)
+
+        def in_turn(asked: Asked, room: threading.Semaphore = room) -> Answer:
+            with room:
+                return answer(asked)
+
+        lm = scripted_lm(in_turn, takes_grammar=True, cache=False)
+        with dspy.context(lm=lm):
+            made = run(closed_loop(method), 400, if_short="return")
+        found.append((len(made.table), made.rejects, [(turn.round, turn.iteration) for turn in made.turns]))
+        assert (made.n_draws, len(made.table)) == (10, 0)
+    assert all(each == found[0] for each in found)
+    assert any(asked.seed not in refused for asked in lm.engine.asked) or method != "synth-loop"
+
+
 @pytest.mark.parametrize("run", [on_threads, on_a_loop])
 def test_after_the_last_row_nothing_is_asked_but_what_is_under_way(run: Making, tmp_path: Path) -> None:
     n_then = 0

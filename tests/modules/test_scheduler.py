@@ -16,7 +16,7 @@ from scripts import shop_rows, shop_task
 from tagal_dspy.acceptance import AcceptancePipeline, RowFilter
 from tagal_dspy.codecs import CsvCodec
 from tagal_dspy.conditions import ANY, Condition, Slot
-from tagal_dspy.modules.scheduler import LOWEST_YIELD, PATIENCE, PATIENCE_ROWS, Scheduler
+from tagal_dspy.modules.scheduler import FIRST_DRAWS, FIRST_ROWS, LOWEST_YIELD, PATIENCE, PATIENCE_ROWS, Scheduler
 from tagal_dspy.modules.turns import DrawRequest
 from tagal_dspy.schema import Row
 from tagal_dspy.settings import MANY_ROWS, run_settings
@@ -64,6 +64,13 @@ class Planning:
         offered = [next(self._new[request.slot.label or label]) for _ in range(new)] + TASK.train_rows[:known]
         accepted = self.acceptance.offer(offered)
         self.scheduler.committed(request, 1, len(offered), len(accepted), **more)
+
+    def answer(self, request: DrawRequest, text: str) -> None:
+        """Commit a round of one draw with this answer."""
+        read = self.acceptance.read(text)
+        self.acceptance.rejects += read.rejects
+        accepted = self.acceptance.offer(read.rows)
+        self.scheduler.committed(request, 1, len(read.rows), len(accepted))
 
     def fail(self, times: int) -> None:
         """Commit so many rounds without an accepted row, one after the other."""
@@ -172,9 +179,9 @@ def test_round_sees_the_rows_of_its_class_that_are_accepted_when_it_is_planned()
 
 
 def test_rounds_are_numbered_as_they_are_planned() -> None:
-    planning = Planning(60, rows_per_draw=10)
+    planning = Planning(50, rows_per_draw=10)
     numbers = [planning.scheduler.request(ANY, 10).number, *(each.number for each in planning.all())]
-    assert numbers == list(range(7))
+    assert numbers == list(range(6))
 
 
 # When to end
@@ -253,6 +260,82 @@ def test_pause_lasts_while_failed_rounds_under_way_are_committed() -> None:
     assert planning.scheduler.resume()
 
 
+# When all first answers are refused for one reason
+
+PARIS, MISFIT, PROSE = "33,20.5,Paris,yes", "33,20.5", "I cannot write rows."
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (PROSE, "unparsable"),
+        (MISFIT, "wrong_width"),
+        (PARIS, "unknown_category"),
+        ("900,20.5,Mons,yes", "out_of_range"),
+        ("old,20.5,Mons,yes", "wrong_type"),
+        (f"Here they are:\n{PARIS}\n{PARIS}", "unknown_category"),
+    ],
+)
+def test_first_draws_that_are_refused_for_one_reason_end_it(answer: str, reason: str) -> None:
+    planning = Planning(1000, rows_per_draw=20)
+    for _ in range(FIRST_DRAWS):
+        assert planning.scheduler.refused_for is None
+        planning.answer(planning.one(), answer)
+    assert planning.scheduler.refused_for == reason
+    assert not planning.scheduler.wants_more
+    assert planning.scheduler.next() is None
+    assert not planning.scheduler.resume()
+
+
+@pytest.mark.parametrize("answers", [[PARIS, MISFIT], [f"{PARIS}\n{MISFIT}"], [""], [f"{PARIS}\n{PROSE}\n{PROSE}"]])
+def test_first_draws_that_are_refused_for_several_reasons_or_none_do_not_end_it(answers: list[str]) -> None:
+    planning = Planning(1000, rows_per_draw=20)
+    for number in range(PATIENCE - 1):
+        planning.answer(planning.one(), answers[number % len(answers)])
+    assert planning.scheduler.refused_for is None
+    assert planning.scheduler.wants_more
+
+
+def test_rows_that_are_only_known_already_do_not_end_it_early() -> None:
+    planning = Planning(1000, rows_per_draw=20)
+    for _ in range(PATIENCE - 1):
+        planning.commit(planning.one(), known=20)
+    assert planning.scheduler.wants_more
+
+
+def test_one_accepted_row_leaves_it_its_patience() -> None:
+    planning = Planning(1000, rows_per_draw=20)
+    planning.commit(planning.one(), new=1)
+    for _ in range(PATIENCE - 1):
+        planning.answer(planning.one(), PROSE)
+    assert planning.scheduler.wants_more
+
+
+def test_more_draws_are_tried_where_they_are_small() -> None:
+    planning = Planning(1000, rows_per_draw=4)
+    for _ in range(math.ceil(FIRST_ROWS / 4)):
+        assert planning.scheduler.wants_more
+        planning.answer(planning.one(), PROSE)
+    assert planning.scheduler.refused_for == "unparsable"
+
+
+def test_failed_draws_that_are_repeated_as_in_the_paper_do_not_end_it_early() -> None:
+    planning = Planning(1000, rows_per_draw=20, max_failed_draws=3)
+    for _ in range(PATIENCE - 1):
+        planning.answer(planning.one(), PROSE)
+    assert planning.scheduler.wants_more
+
+
+def test_no_more_than_the_first_draws_are_under_way_before_one_brings_a_row() -> None:
+    planning = Planning(1000, rows_per_draw=20)
+    requests = planning.all()
+    assert len(requests) == FIRST_DRAWS
+    planning.answer(requests[0], PROSE)
+    assert planning.all() == []
+    planning.commit(requests[1], new=20)
+    assert len(planning.all()) > FIRST_DRAWS
+
+
 # Conversations whose rows are not meant for the table
 
 
@@ -306,10 +389,7 @@ def plan(
             for request in arrivals.sample(list(under_way), len(under_way)):
                 planning.acceptance.read(answers[request.number])
         request = under_way.popleft()
-        read = planning.acceptance.read(answers[request.number])
-        planning.acceptance.rejects += read.rejects
-        accepted = planning.acceptance.offer(read.rows)
-        planning.scheduler.committed(request, 1, len(read.rows), len(accepted))
+        planning.answer(request, answers[request.number])
     return planned
 
 

@@ -12,7 +12,7 @@ from tables import rows as rows_of
 from tagal_dspy.errors import RuleError, SettingsError
 from tagal_dspy.rules import FixedCombinations, FixedIncrements, Inequality, OneHotEncoding, Range, Rules
 from tagal_dspy.rules.kinds import MAX_COMBINATIONS, Rule
-from tagal_dspy.schema import CategoricalColumn, Column, NumericalColumn, Row, TableSchema
+from tagal_dspy.schema import CategoricalColumn, Column, DatetimeColumn, NumericalColumn, Row, TableSchema
 from tagal_dspy.settings import read_toml
 from tagal_dspy.task import TableTask
 
@@ -30,6 +30,10 @@ def category(name: str) -> Column:
     return CategoricalColumn(name=name, dtype="object", categories=("x", "y", "z"), missing_share=0.2)
 
 
+def moment(name: str, minimum: str, maximum: str, format: str, dtype: str = "object") -> Column:
+    return DatetimeColumn(name=name, dtype=dtype, format=format, minimum=minimum, maximum=maximum, missing_share=0.2)
+
+
 SCHEMA = TableSchema(
     name="t",
     n_rows=9,
@@ -40,21 +44,28 @@ SCHEMA = TableSchema(
         category("k"),
         category("m"),
         *(number(name, low=0, high=1) for name in ("o", "p", "q")),
+        *(moment(name, "29/12/2023", "02/01/2024", "%d/%m/%Y") for name in ("d", "e", "f")),
+        *(moment(name, "2023-12-31", "2024-01-02", "%Y-%m-%d", "datetime64[ns]") for name in ("g", "h", "i")),
+        *(moment(name, "08:58", "09:02", "%H:%M") for name in ("r", "s", "t")),
     ),
 )
 BITS = ["o", "p", "q"]
+ORDERED = ["abc", "def", "ghi", "rst"]
 
 
 def several(names: list[str], least: int) -> st.SearchStrategy[tuple[str, ...]]:
     return st.lists(st.sampled_from(names), min_size=least, max_size=len(names), unique=True).map(tuple)
 
 
-orders = several(["a", "b", "c"], 2)
+def ordered(least: int) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.sampled_from(ORDERED).flatmap(lambda names: several(list(names), least))
+
+
 rules = st.one_of(
-    st.builds(lambda names, strict: Inequality(low=names[0], high=names[1], strict=strict), orders, st.booleans()),
+    st.builds(lambda names, strict: Inequality(low=names[0], high=names[1], strict=strict), ordered(2), st.booleans()),
     st.builds(
         lambda names, strict: Range(low=names[0], middle=names[1], high=names[2], strict=strict),
-        several(["a", "b", "c"], 3),
+        ordered(3),
         st.booleans(),
     ),
     st.builds(lambda name, n: FixedIncrements(column=name, increment=n), st.sampled_from("abc"), st.integers(1, 4)),
@@ -67,9 +78,9 @@ rules = st.one_of(
 def test_rows_that_keep_a_rule_are_those_that_sdv_finds_valid(rule: Rule, real: list[Row], table: list[Row]) -> None:
     metadata, frame = SCHEMA.to_sdv(), SCHEMA.to_frame(table)
     constraint = rule.constraint()
-    if isinstance(rule, FixedCombinations):
-        constraint.fit({"t": SCHEMA.to_frame(real)}, metadata)
-        rule = rule.fitted(real, SCHEMA)
+    seen = real if isinstance(rule, FixedCombinations) else []
+    constraint.fit({"t": SCHEMA.to_frame(seen)}, metadata)
+    rule = rule.fitted(seen, SCHEMA)
     valid = constraint.is_valid({"t": frame}, metadata)["t"]
     kept = Rules(SCHEMA, (rule,)).holds(frame)
     assert kept.dtype == bool

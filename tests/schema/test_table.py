@@ -85,14 +85,6 @@ def test_category_of_numbers_said_to_be_numerical_is_restored_as_numbers() -> No
     assert schema.to_frame(schema.to_rows(frame))["x"].tolist() == [3, 1, 2]
 
 
-def test_intervals_are_restored_as_ordered_text() -> None:
-    frame = pd.DataFrame({"x": pd.cut(pd.Series([1, 2, 3]), [0, 2, 4])})
-    schema = TableSchema.infer(frame)
-    restored = schema.to_frame(schema.to_rows(frame))["x"]
-    assert restored.tolist() == ["(0, 2]", "(0, 2]", "(2, 4]"]
-    assert restored.cat.ordered
-
-
 def test_awkward_column_names_survive_the_way_through_text(toy_frame: pd.DataFrame) -> None:
     schema = TableSchema.infer(toy_frame, target="class")
     pd.testing.assert_frame_equal(schema.to_frame(schema.to_rows(toy_frame)), toy_frame)

@@ -121,6 +121,34 @@ def test_chat_answer_with_or_without_markers_is_a_table(answer: str) -> None:
     assert RowsChatAdapter().parse(GenerateRows, answer)["rows"].text == "a,b\n1,2"
 
 
+ROWS, END = "[[ ## rows ## ]]\n", "\n[[ ## completed ## ]]\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"<think>\n{ROWS}0,0{END}</think>\n{ROWS}a,b\n1,2{END}",
+        f"Well,\n{ROWS}0,0\n</think>\n\n{ROWS}a,b\n1,2{END}",
+        f"Well, {ROWS}0,0</think>{ROWS}a,b\n1,2{END}",
+        f"<think>\n{ROWS}0,0\n</think>\na,b\n1,2",
+        f"<think>\n0,0\n{ROWS}a,b\n1,2{END}",
+        f"{ROWS}a,b\n1,2{END}\n{ROWS}0,0{END}",
+    ],
+)
+def test_rows_that_are_drafted_between_markers_in_thoughts_are_not_the_answer(answer: str) -> None:
+    assert RowsChatAdapter().parse(GenerateRows, answer)["rows"].text == "a,b\n1,2"
+
+
+def test_marker_in_thoughts_that_never_end_begins_no_answer() -> None:
+    text = RowsChatAdapter().parse(GenerateRows, f"<think>\n{ROWS}a,b\n1,2")["rows"].text
+    assert "1,2" not in text
+
+
+def test_cell_that_looks_like_the_end_of_thoughts_stays_in_the_answer() -> None:
+    rows = 'a,b\n1,"x\n</think>"\n3,</think>'
+    assert RowsChatAdapter().parse(GenerateRows, f"{ROWS}{rows}{END}")["rows"].text == rows
+
+
 @pytest.mark.parametrize("answer", ["", '{"rows": [1, 2', "[1, 2]", "I cannot do that."])
 def test_no_answer_for_rows_is_unparsable(answer: str) -> None:
     assert RowsChatAdapter().parse(GenerateRows, answer) == {"rows": Table(text=answer)}

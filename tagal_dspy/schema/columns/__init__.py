@@ -11,19 +11,33 @@ from typing import Annotated, Union
 
 from pydantic import Field
 
-from tagal_dspy.schema.columns.base import REJECT_REASONS, CellError, Kind, Reject, RejectReason, Row
-from tagal_dspy.schema.columns.casting import is_number
+from tagal_dspy.schema.columns.base import (
+    REJECT_REASONS,
+    CellCheck,
+    CellColumn,
+    CellError,
+    ColumnOverride,
+    Kind,
+    Reject,
+    RejectReason,
+    Row,
+    Spelling,
+)
 from tagal_dspy.schema.columns.categorical import CategoricalColumn, category_text
 from tagal_dspy.schema.columns.datetimes import DatetimeColumn
 from tagal_dspy.schema.columns.ids import IdColumn
 from tagal_dspy.schema.columns.numerical import NumericalColumn
+from tagal_dspy.schema.columns.storage import is_number
 from tagal_dspy.schema.columns.texts import TextColumn
 
 __all__ = [
     "REJECT_REASONS",
     "CategoricalColumn",
+    "CellCheck",
+    "CellColumn",
     "CellError",
     "Column",
+    "ColumnOverride",
     "DatetimeColumn",
     "IdColumn",
     "Kind",
@@ -32,6 +46,7 @@ __all__ = [
     "Reject",
     "RejectReason",
     "Row",
+    "Spelling",
     "TextColumn",
     "category_text",
     "is_number",

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, Literal
 from uuid import UUID
 
 import pandas as pd
 from pydantic import Field
 
-from tagal_dspy.schema.columns.base import BaseColumn
-from tagal_dspy.schema.columns.casting import cast
+from tagal_dspy.schema.columns.base import BaseColumn, ColumnOverride
+from tagal_dspy.schema.columns.storage import dtype_named, is_textual, split_storage, stored
 
 FEWEST_HEX_DIGITS = 16
 """Shorter random ids could be drawn twice."""
@@ -52,15 +53,33 @@ class IdColumn(BaseColumn):
         ['ABC-0018', 'ABC-0019']
         """
         numbers = range(self.last + 1, self.last + 1 + n_rows)
-        dtype = self.dtype.partition(":")[2] or self.dtype
-        if pd.api.types.is_numeric_dtype(pd.api.types.pandas_dtype(dtype)):
-            ids = cast(pd.Series(numbers, dtype="int64"), dtype)
+        kind, levels = split_storage(self.dtype)
+        storage = levels if kind.startswith("category") else self.dtype
+        if pd.api.types.is_numeric_dtype(dtype_named(storage)):
+            texts = list(map(str, numbers))
         elif self.layout:
-            ids = cast(pd.Series([_random(self.layout, f"{salt}/{self.name}/{i}") for i in range(n_rows)]), dtype)
+            texts = [_random(self.layout, f"{salt}/{self.name}/{i}") for i in range(n_rows)]
         else:
             texts = [f"{self.prefix}{number:0{self.width}d}{self.suffix}" for number in numbers]
-            ids = cast(pd.Series(texts, dtype=object), dtype)
-        return ids.astype("category") if self.dtype.startswith("category") else ids
+        ids = stored(texts, storage)
+        return ids.astype("category") if kind.startswith("category") else ids
+
+    @classmethod
+    def of(cls, values: pd.Series[Any], override: ColumnOverride) -> dict[str, Any]:
+        """The fields of a column that the values make."""
+        return {**(id_form(values) or form_of_its_own(values)), "missing_share": 0.0}  # every row gets a fresh one
+
+    def findings(self, values: pd.Series[Any]) -> Iterator[str]:
+        """See `BaseColumn`."""
+        yield f"{self.name!r} is an id: it is not shown to a model, and synthetic rows get fresh ones"
+
+    def described(self) -> str:
+        """See `BaseColumn`."""
+        return "an id, which is added later and not to be written"
+
+    def sdtype(self) -> dict[str, Any]:
+        """See `BaseColumn`."""
+        return {"sdtype": "id"}
 
 
 def looks_like_ids(name: str, values: pd.Series[Any]) -> bool:
@@ -83,11 +102,6 @@ def looks_like_ids(name: str, values: pd.Series[Any]) -> bool:
     if "layout" in form or not form:
         return bool(form)
     return named or counts or (form["width"] >= FEWEST_DIGITS and any(map(str.isalpha, form["prefix"])))
-
-
-def is_textual(values: pd.Series[Any]) -> bool:
-    """Whether a dtype can hold texts."""
-    return values.dtype == object or isinstance(values.dtype, pd.StringDtype)
 
 
 def id_form(values: pd.Series[Any]) -> dict[str, Any]:

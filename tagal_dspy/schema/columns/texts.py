@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from tagal_dspy.schema.columns.base import BaseColumn, CellError
-from tagal_dspy.schema.columns.casting import cast
+from tagal_dspy.errors import DataError
+from tagal_dspy.schema.columns.base import CellCheck, CellColumn, CellError, ColumnOverride, Floats, Spelling
+from tagal_dspy.schema.columns.categorical import listed, named_values
 
 MAX_CHARACTERS = 500
 """Real texts are cut to so many characters: prompts hold many of them."""
@@ -20,35 +22,57 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters but for the line feed and the tab, and halves of surrogate pairs."""
 
 
-class TextColumn(BaseColumn):
+class TextColumn(CellColumn):
     """Free text up to the longest length seen.
 
     Blanks around a text do not belong to it, a blank text is a missing one, and a line ends with a line feed alone.
     """
+
+    is_free: ClassVar[bool] = True
 
     kind: Literal["text"] = "text"
     max_length: int = Field(ge=1, le=MAX_CHARACTERS)
     mean_length: float | None = None
     multiline: bool = False
 
+    @classmethod
+    def of(cls, values: pd.Series[Any], override: ColumnOverride) -> dict[str, Any]:
+        """The fields of a column that the values make; raises `DataError`."""
+        texts = cleaned(values)
+        present = [text for text in texts if text is not None]
+        if not present:
+            raise DataError(f"column {values.name!r} is said to be text, but all of its values are blank")
+        lengths = [len(text) for text in present]
+        return {
+            "missing_share": 1 - len(present) / len(texts),
+            "max_length": max(lengths),
+            "mean_length": sum(lengths) / len(lengths),
+            "multiline": any("\n" in text for text in present),
+        }
+
+    @property
+    def longest(self) -> int:
+        """See `CellColumn`."""
+        return self.max_length
+
     def number(self, text: str) -> float:
         """The length of a text, for comparisons."""
         return float(len(text))
 
-    def numbers(self, values: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def numbers(self, values: pd.Series[Any]) -> Floats:
         """The lengths of real texts, NaN where they are missing."""
-        return np.array([np.nan if text is None else len(text) for text in cleaned(values)])
+        return np.array([np.nan if text is None else len(text) for text in cleaned(self.present(values))])
 
     def shown(self, number: float) -> str:
         """A length in words."""
         return f"{number:.0f} characters"
 
     def render(self, values: pd.Series[Any]) -> list[str | None]:
-        """Canonical text of each value; None where it is missing."""
-        return cleaned(values)
+        """See `CellColumn`."""
+        return cleaned(self.present(values))
 
     def canonical(self, text: str | None) -> str | None:
-        """Canonical form of what an LM wrote; raises `CellError`."""
+        """See `CellColumn`."""
         stripped = self.missing_or(text)
         if stripped is None:
             return None
@@ -62,8 +86,38 @@ class TextColumn(BaseColumn):
         return stripped
 
     def restore(self, texts: Sequence[str | None]) -> pd.Series[Any]:
-        """Values of the original dtype."""
-        return cast(pd.Series(list(texts), dtype=object), self.dtype)
+        """See `CellColumn`."""
+        return self.written(texts)
+
+    def rule(self, spelling: Spelling) -> str:
+        """See `CellColumn`."""
+        return spelling.free(self.name, self.max_length, self.multiline)
+
+    def narrowed(self, checks: Sequence[CellCheck]) -> CellColumn | None:
+        """The texts that the checks name; else any text."""
+        return listed(self, named_values(checks), checks) if any(check.is_list for check in checks) else self
+
+    def comparable(self, value: str | Decimal | bool, *, ordered: bool) -> str:
+        """The text of a condition."""
+        if ordered:
+            raise ValueError("holds texts; compare with ==, != or `in`")
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+        raise ValueError("holds texts; give one in quotes")
+
+    def summary(self) -> str:
+        """See `BaseColumn`."""
+        return f"a text of up to {self.max_length} characters"
+
+    def described(self) -> str:
+        """See `BaseColumn`."""
+        mean = "" if self.mean_length is None else f", {self.mean_length:.0f} on average"
+        lines = ", in one or more lines" if self.multiline else ""
+        return f"text of up to {self.max_length} characters{mean}{lines}"
+
+    def sdtype(self) -> dict[str, Any]:
+        """See `BaseColumn`."""
+        return {"sdtype": "text", "pii": False, "range_is_nullable": self.nullable}
 
 
 def cleaned(values: pd.Series[Any]) -> list[str | None]:

@@ -1,4 +1,4 @@
-"""GBNF pieces made from columns: literals, closed sets, free text, and numbers within a range, to the last digit.
+"""Pieces of GBNF: literals, closed sets, free text, and numbers within a range, to the last digit.
 
 GBNF is llama.cpp's grammar notation. A grammar constrains which tokens can be drawn, so that a small model cannot
 write a row that does not fit the schema.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-
-from tagal_dspy.schema import NumericalColumn, TextColumn
+from decimal import Decimal
 
 Range = tuple[int, int]
 
@@ -64,19 +63,75 @@ def _by_prefix(texts: Sequence[str]) -> str:
     return " | ".join(parts)
 
 
-def number(column: NumericalColumn) -> str:
-    """Every number of the column's range with exactly its decimals, and nothing else.
+def numbers_between(low: str, high: str, decimals: int | None, digits: int | None = None) -> str:
+    """Every number from `low` to `high` with exactly so many decimals or significant digits, and nothing else.
 
-    >>> print(number(NumericalColumn(name="age", dtype="int64", decimals=0, minimum=17, maximum=90)))
+    >>> print(numbers_between("17", "90", decimals=0))
     "1" [7-9] | [2-8] [0-9] | "9" "0"
+    >>> print(numbers_between("0.90", "1.2", None, digits=2))
+    "0." "9" [0-9] | "1" "." [0-2]
     """
-    low, high = (int(column.text(bound).replace(".", "")) for bound in (column.minimum, column.maximum))
+    if decimals is None:
+        return " | ".join(_significant(Decimal(low), Decimal(high), digits or 1))
+    first, last = (int(text.replace(".", "")) for text in (low, high))
+    parts = []
+    if first < 0:
+        parts += ['"-" ' + part for part in _magnitudes(max(1, -last), -first, decimals)]
+    if last >= 0:
+        parts += _magnitudes(max(0, first), last, decimals)
+    return " | ".join(parts)
+
+
+SMALLEST_EXPONENT = -308
+"""Of a number that has all digits of a float."""
+
+POSITIONAL = range(-5, 16)
+"""Exponents of numbers that are written without them."""
+
+
+def _significant(low: Decimal, high: Decimal, digits: int) -> list[str]:
     parts = []
     if low < 0:
-        parts += ['"-" ' + part for part in _magnitudes(max(1, -high), -low, column.decimals)]
-    if high >= 0:
-        parts += _magnitudes(max(0, low), high, column.decimals)
-    return " | ".join(parts)
+        parts += ['"-" ' + part for part in _decades(max(-high, Decimal(0)), -low, digits)]
+    if low <= 0 <= high:
+        parts.append('"0"')
+    if high > 0:
+        parts += _decades(max(low, Decimal(0)), high, digits)
+    return parts
+
+
+def _decades(low: Decimal, high: Decimal, digits: int) -> list[str]:
+    """Alternatives for positive numbers, decade by decade; those of decades with an exponent are put together."""
+    first, last = low.adjusted() if low else SMALLEST_EXPONENT, high.adjusted()
+    found: list[str] = []
+    whole: list[int] = []
+    for exponent in range(first, last + 1):
+        ends = [Decimal(10) ** exponent, Decimal(10) ** (exponent + 1) - Decimal(10) ** (exponent - digits + 1)]
+        bounds = [max(low, ends[0]), min(high, ends[1])]
+        if bounds == ends and exponent not in POSITIONAL:
+            whole.append(exponent)
+            continue
+        first_digits, last_digits = (f"{each.scaleb(digits - 1 - exponent):f}".partition(".")[0] for each in bounds)
+        found += _decade(first_digits, last_digits, exponent)
+    for sign, exponents in (("-", [-each for each in whole if each < 0]), ("+", [each for each in whole if each > 0])):
+        if exponents:
+            mantissa = digits_between("1" + "0" * (digits - 1), "9" * digits, 1)[0]
+            texts = one_of(f"{exponent:02d}" for exponent in sorted(exponents))
+            found.append(f"{mantissa} {literal('e' + sign)} ({texts})")
+    return found
+
+
+def _decade(low: str, high: str, exponent: int) -> list[str]:
+    """Alternatives for equally long strings of digits, the first of them of that exponent."""
+    n_digits = len(low)
+    if exponent not in POSITIONAL:
+        sign = "-" if exponent < 0 else "+"
+        return [f"{part} {literal(f'e{sign}{abs(exponent):02d}')}" for part in digits_between(low, high, 1)]
+    if exponent < 0:
+        return [f"{literal('0.' + '0' * (-exponent - 1))} {part}" for part in digits_between(low, high)]
+    zeros = "0" * (exponent + 1 - n_digits)
+    parts = digits_between(low, high, exponent + 1)
+    return [f"{part} {literal(zeros)}" for part in parts] if zeros else parts
 
 
 _CONTROL = r"\x00-\x08\x0b-\x1f\x7f-\x9f"
@@ -84,19 +139,20 @@ _CONTROL_OR_LINE_FEED = r"\x00-\x08\x0a-\x1f\x7f-\x9f"
 _CONTROL_OR_BLANK = r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 
-def free_text(column: TextColumn, escapes: Mapping[str, str]) -> str:
-    """Every text of up to the column's length that begins with no blank.
+def free_text(max_length: int, multiline: bool, escapes: Mapping[str, str]) -> str:
+    """Every text of up to so many characters that begins with no blank.
 
     Args:
-        column: whose texts.
+        max_length: at least 1.
+        multiline: whether it may have line feeds.
         escapes: how characters are written that cannot stand for themselves.
     """
-    inside = {char: written for char, written in escapes.items() if column.multiline or char != "\n"}
+    inside = {char: written for char, written in escapes.items() if multiline or char != "\n"}
     at_start = {char: written for char, written in escapes.items() if not char.isspace()}
     raw = "".join(_ESCAPES.get(char, char) for char in escapes)
-    more = _one_char(raw + (_CONTROL if column.multiline else _CONTROL_OR_LINE_FEED), inside)
+    more = _one_char(raw + (_CONTROL if multiline else _CONTROL_OR_LINE_FEED), inside)
     first = _one_char(raw + _CONTROL_OR_BLANK, at_start)
-    return f"{first} {more}{{0,{column.max_length - 1}}}" if column.max_length > 1 else first
+    return f"{first} {more}{{0,{max_length - 1}}}" if max_length > 1 else first
 
 
 def _one_char(excluded: str, escapes: Mapping[str, str]) -> str:
