@@ -23,6 +23,15 @@ app = typer.Typer(
 Data = Annotated[str, typer.Argument(help="A .csv, .tsv, .parquet or .jsonl file, or a built-in table (penguins).")]
 Target = Annotated[Optional[str], typer.Option(help="Column to predict.")]
 Schema = Annotated[Optional[Path], typer.Option(help="TOML file: what you know better about the columns.")]
+Drop = Annotated[Optional[list[str]], typer.Option(metavar="COLUMN", help="Column to leave out; may be given again.")]
+Separator = Annotated[
+    Optional[str], typer.Option(help="Between the cells of a file: comma, semicolon, tab, ...", show_default="found")
+]
+Encoding = Annotated[Optional[str], typer.Option(help="Of a file, e.g. utf-8, latin-1.", show_default="found")]
+Decimal = Annotated[Optional[str], typer.Option(help="Decimal sign of a file: . or ,", show_default="found")]
+AllRows = Annotated[
+    bool, typer.Option("--all-rows", help="Withhold no rows for validation and testing: the table is split already.")
+]
 Notes = Annotated[Optional[str], typer.Option(help="What a model should know about the table.")]
 Lm = Annotated[Optional[str], typer.Option(help="local, local:file.gguf, local:org/repo/file.gguf, or provider/model.")]
 RoleLm = Annotated[Optional[str], typer.Option(help="Another model for this role.")]
@@ -107,6 +116,11 @@ def generate(
     seed: Seed = None,
     notes: Notes = None,
     schema: Schema = None,
+    drop: Drop = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
+    all_rows: AllRows = False,
     run: RunFile = None,
     out: Annotated[Optional[Path], typer.Option(help="File to write; standard output without it.")] = None,
     html: Html = None,
@@ -153,6 +167,11 @@ def generate(
         "concurrency": concurrency,
         "seed": seed,
         "notes": notes,
+        "drop": drop,
+        "separator": separator,
+        "encoding": encoding,
+        "decimal": decimal,
+        "all_rows": all_rows or None,
     }
     options = read_options(config, schema, given)
     if dry_run:
@@ -307,6 +326,11 @@ def describe(
     target: Target = None,
     schema: Schema = None,
     notes: Notes = None,
+    drop: Drop = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
+    all_rows: AllRows = False,
     config: Config = None,
     suggest_rules: Annotated[
         bool, typer.Option("--suggest-rules", help="Show rules that all real rows keep, to paste into a config file.")
@@ -317,7 +341,16 @@ def describe(
     from tagal_dspy.cli import describing
     from tagal_dspy.cli.options import read_options
 
-    options = read_options(config, schema, {"target": target, "notes": notes})
+    given = {
+        "target": target,
+        "notes": notes,
+        "drop": drop,
+        "separator": separator,
+        "encoding": encoding,
+        "decimal": decimal,
+        "all_rows": all_rows or None,
+    }
+    options = read_options(config, schema, given)
     if suggest_rules:
         describing.suggest(data, options, as_json)
     else:
@@ -340,6 +373,10 @@ def preview(
     seed: Seed = None,
     notes: Notes = None,
     schema: Schema = None,
+    drop: Drop = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
     config: Config = None,
 ) -> None:
     """Show the exact first prompts; no model is called."""
@@ -359,6 +396,10 @@ def preview(
         "examples": examples,
         "seed": seed,
         "notes": notes,
+        "drop": drop,
+        "separator": separator,
+        "encoding": encoding,
+        "decimal": decimal,
     }
     describing.preview(data, read_options(config, schema, given))
 

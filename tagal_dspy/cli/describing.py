@@ -40,7 +40,13 @@ def preview(data: str, options: Options) -> None:
     dataset = load_dataset(data, options.table)
     synthesizer = TagalSynthesizer(options.lm, preset=options.preset, seed=options.seed, **options.settings)
     examples = read_table(options.examples) if options.examples else None
-    synthesizer.fit(dataset.frame, overrides=dataset.overrides, rules=options.rules, examples=examples)
+    synthesizer.fit(
+        dataset.frame,
+        overrides=dataset.overrides,
+        rules=options.rules,
+        examples=examples,
+        withholds=not options.all_rows,
+    )
     for number, messages in enumerate(synthesizer.preview(options.rows), start=1):
         for message in messages:
             out(f"--- prompt {number}, {message['role']} ---\n{message['content'].rstrip()}\n")

@@ -20,7 +20,7 @@ PATIENCE_ROWS = 200
 """Rows asked for in a row, none of them accepted, before which a run does not give up."""
 
 FIRST_DRAWS = 5
-"""Draws after which a run ends where all that they brought was refused for one reason; more where one is of few rows."""
+"""Draws after which a run ends where all that they brought was refused for one reason; more of draws of few rows."""
 
 FIRST_ROWS = 50
 """Rows asked for in these draws at least."""
