@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Iterable
 
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories of what is not seen: control characters, marks of direction, of zero width, line separators."""
+
+MAX_NAMES = 5
+"""Names that a line lists."""
 
 
 def visible(text: str) -> str:
@@ -31,3 +35,20 @@ def as_unicode(text: str) -> str:
     'half ?'
     """
     return text.encode(errors="replace").decode()
+
+
+def lines_by_phrase(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """A line for each phrase, with the names that it is said of.
+
+    >>> lines_by_phrase([("a", "cut"), ("b", "rounded"), ("c", "cut")])
+    ["'a', 'c': cut", "'b': rounded"]
+    """
+    names: dict[str, list[str]] = {}
+    for name, phrase in pairs:
+        names.setdefault(phrase, []).append(repr(name))
+    return [f"{_listed(of_phrase)}: {phrase}" for phrase, of_phrase in names.items()]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more

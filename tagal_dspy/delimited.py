@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
+from tagal_dspy.characters import lines_by_phrase
 from tagal_dspy.errors import DataError
 from tagal_dspy.schema import ColumnOverride, SchemaOverrides
 from tagal_dspy.schema.columns.number_formats import NumberFormat
@@ -29,6 +31,8 @@ FEW_DISTINCT = 20
 """Numbers in several forms are codes, unless more of them than this differ."""
 
 _SAMPLE = 100_000
+"""Characters, and the rest of their line, that are looked at to find the separator."""
+
 _SAMPLE_RECORDS = 100
 _MOST_EXACT = 15
 """Digits that a float keeps of any number."""
@@ -36,6 +40,7 @@ _MOST_EXACT = 15
 _WHOLE = r"^(?:0|-?[1-9]\d*)$"
 _SHORTEST = r"^-?(?:0|[1-9]\d*)\.(?:\d*[1-9]|0)$"
 _FLOAT = r"^-?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?$"
+_MINUS_ZERO = r"^\D*-\D*0(?:[.,]0*)?\D*$"
 
 
 class Delimited(NamedTuple):
@@ -77,16 +82,19 @@ def read_delimited(path: Path, overrides: SchemaOverrides, usual: str) -> Delimi
     if names[-1] == "" and columns[-1].null_count == len(columns[-1]):
         notes.append("the separator at the end of every line is left out")
         names, columns = names[:-1], columns[:-1]
-    names = [name or f"column {place}" for place, name in enumerate(names, start=1)]
+    for place in [place for place, name in enumerate(names) if not name]:
+        names[place] = f"column {place + 1}"
+        notes.append(f"the column without a name is called {names[place]!r}")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"it has the column names {twice} more than once; names must be unique")
     values, forms = {}, {}
+    told: list[tuple[str, str]] = []
     for name, cells in zip(names, columns, strict=True):
-        values[name], form = _typed(name, cells, overrides.of(name), overrides.decimal, notes)
+        values[name], form = _typed(name, cells, overrides.of(name), overrides.decimal, told)
         if form is not None:
             forms[name] = form
-    return Delimited(pd.DataFrame(values), forms, separator, notes)
+    return Delimited(pd.DataFrame(values), forms, separator, [*notes, *lines_by_phrase(told)])
 
 
 def _decoded(raw: bytes, encoding: str | None) -> tuple[str, str]:
@@ -123,25 +131,30 @@ def _found_separator(text: str, usual: str) -> str:
     """The separator with which most of the first records are as wide as the header."""
     shares = {}
     for separator in sorted(SEPARATORS, key=lambda each: each != usual):
-        widths = [len(record) for record in _records(text[:_SAMPLE], separator)]
+        widths = [len(record) for record in _records(text, separator)] or [0]
         shares[separator] = sum(width == widths[0] for width in widths) / len(widths) if widths[0] > 1 else 0.0
     return max(shares, key=lambda separator: shares[separator]) if any(shares.values()) else usual
 
 
 def _records(text: str, separator: str) -> list[list[str]]:
-    records: list[list[str]] = []
-    for record in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
-        if record:
-            records.append(record)
-        if len(records) > _SAMPLE_RECORDS:
-            break
-    return records[:-1] if len(records) > 2 and len(text) == _SAMPLE else records  # the last may be cut
+    """The first records; one that may be cut is left out. None where a cell would be longer than a file has any."""
+    end = text.find("\n", _SAMPLE) + 1 or len(text)
+    reader = csv.reader(io.StringIO(text[:end], newline=""), delimiter=separator)
+    try:
+        records = list(itertools.islice(filter(None, reader), _SAMPLE_RECORDS))
+    except csv.Error:
+        return []
+    is_cut = end < len(text) and len(records) < _SAMPLE_RECORDS
+    return records[:-1] if is_cut and len(records) > 1 else records
 
 
 def _columns(text: str, separator: str) -> tuple[list[str], list[Any]]:
     """Names and cells, missing where they are blank."""
     raw = text.encode()
-    width = len(_records(text[:_SAMPLE], separator)[0])
+    records = _records(text, separator)
+    if not records:
+        raise DataError(f"it has a cell of over {csv.field_size_limit()} characters; give the separator that it has")
+    width = len(records[0])
     names = [str(place) for place in range(width)]
     try:
         table = arrow_csv.read_csv(
@@ -176,7 +189,7 @@ def _check_widths(text: str, separator: str) -> None:
 
 
 def _typed(
-    name: str, cells: Any, known: ColumnOverride, decimal: str | None, notes: list[str]
+    name: str, cells: Any, known: ColumnOverride, decimal: str | None, told: list[tuple[str, str]]
 ) -> tuple[pd.Series[Any], ColumnOverride | None]:
     """The cells as numbers or truth values where these can be written like them, and the form to write them in."""
     texts = pd.Series(cells.to_pandas(), dtype=object, name=name)
@@ -191,12 +204,14 @@ def _typed(
     if _all(distinct, _FLOAT) and _is_shortest(distinct):
         return _floats(cells), None
     reading = reading_of(texts, known, decimal)
+    if reading.kind == "numerical" and pc.any(pc.match_substring_regex(distinct, _MINUS_ZERO)).as_py():
+        told.append((name, "zeros with a minus are written without"))
     if reading.kind == "numerical" and reading.format and NumberFormat(reading.format).is_plain:
         bare = pc.if_else(pc.is_in(cells, pa.array(reading.missing, pa.string())), None, cells)
         numbers = _floats(bare) if NumberFormat(reading.format).decimals else _whole(bare)
         return numbers, known.model_copy(update={"format": reading.format, "missing": reading.missing})
-    if reading.kind != "datetime" and _all(distinct, _FLOAT) and (rewritten := _in_several_forms(distinct)):
-        notes.append(f"{name!r} has numbers in several forms; {rewritten} is written {float(rewritten)!r}")
+    if reading.kind != "datetime" and _all(distinct, _FLOAT) and _are_in_several_forms(distinct):
+        told.append((name, "numbers in several forms are written in one, as Python writes them"))
         return _floats(cells), None
     return texts, None
 
@@ -231,16 +246,14 @@ def _is_shortest(distinct: Any) -> bool:
     return all(repr(float(text)) == text for text in long)
 
 
-def _in_several_forms(distinct: Any) -> str | None:
-    """One of the numbers that Python writes otherwise, where the numbers are many and none is lost by it; else they
-    are codes, such as the versions 1.1 and 1.10."""
+def _are_in_several_forms(distinct: Any) -> bool:
+    """Whether numbers are many and none is lost where all are written alike; else they are codes, such as the versions
+    1.1 and 1.10."""
     texts = distinct.to_pylist()
     if len(texts) < FEW_DISTINCT or not any("." in text for text in texts):
-        return None
+        return False
     numbers = np.array([float(text) for text in texts])
-    if len(np.unique(numbers)) < len(texts) or not np.isfinite(numbers).all():
-        return None
-    return next(str(text) for text, number in zip(texts, numbers.tolist(), strict=True) if repr(number) != text)
+    return len(np.unique(numbers)) == len(texts) and bool(np.isfinite(numbers).all())
 
 
 def parse_separator(text: str) -> str:

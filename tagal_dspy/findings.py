@@ -6,18 +6,19 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from tagal_dspy.characters import lines_by_phrase
 from tagal_dspy.task import TableTask
 
 
 def read_findings(frame: pd.DataFrame, task: TableTask) -> list[str]:
-    """A line for each column that is not read as it stands there, and for all that is left out.
+    """How columns are read that are not read as they stand there, and all that is left out, a line each.
 
     Args:
         frame: the table as it was given.
         task: what was made of it.
     """
-    of_columns = [line for column in task.whole.columns for line in column.findings(frame[column.name])]
-    return [*_rows(frame, task), *_left_out(frame, task), *of_columns]
+    of_columns = [(column.name, each) for column in task.whole.columns for each in column.findings(frame[column.name])]
+    return [*_rows(frame, task), *_left_out(frame, task), *lines_by_phrase(of_columns)]
 
 
 def _rows(frame: pd.DataFrame, task: TableTask) -> Iterator[str]:

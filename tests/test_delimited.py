@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from tagal_dspy.datasets import Dataset, load_dataset, write_table
 from tagal_dspy.errors import DataError
+from tagal_dspy.findings import read_findings
 from tagal_dspy.schema import NumericalColumn, SchemaOverrides, TableSchema
+from tagal_dspy.task import TableTask
 
 
 def read(folder: Path, content: str | bytes, ending: str = ".csv", **known: object) -> Dataset:
@@ -221,6 +223,43 @@ def test_separator_at_the_end_of_every_line_is_left_out_and_said(tmp_path: Path)
     dataset = read(tmp_path, "a,b,\n1,x,\n2,y,\n")
     assert list(dataset.frame.columns) == ["a", "b"]
     assert dataset.notes == ("the separator at the end of every line is left out",)
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        (",y\n1,a\n2,b\n", "the column without a name is called 'column 1'"),
+        ("x,y\n" + "".join(f"{i}.50,a\n-0.00,b\n" for i in range(9)), "'x': zeros with a minus are written without"),
+        (
+            "x,y\n" + "".join(f"{i}.5,a\n{i},b\n{i}e3,b\n" for i in range(9, 30)),
+            "'x': numbers in several forms are written in one, as Python writes them",
+        ),
+    ],
+)
+def test_what_comes_out_otherwise_is_said(content: str, note: str, tmp_path: Path) -> None:
+    assert read(tmp_path, content).notes == (note,)
+
+
+@pytest.mark.parametrize(
+    ("values", "finding"),
+    [
+        ([0.1 + 0.2, 0.5, 0.75] * 10, "'x': rounded to 2 decimals"),
+        ([1 / 3, 1 / 7, 1 / 11] * 10, "'x': cut to 4 significant digits"),
+        (
+            [f" {'word ' * 4}{i}" for i in range(30)],
+            "'x': 30 texts lose blanks around them, control characters or their end",
+        ),
+    ],
+)
+def test_value_that_does_not_come_back_as_it_is_is_found(values: list[object], finding: str) -> None:
+    frame = pd.DataFrame({"x": values, "y": ["a", "b"] * 15})
+    assert finding in read_findings(frame, TableTask(frame, "y"))
+
+
+def test_header_of_any_length_is_read(tmp_path: Path) -> None:
+    names = [f"measurement number {place}" for place in range(6000)]
+    dataset = read(tmp_path, ",".join(names) + "\n" + ",".join("1" * 6000) + "\n")
+    assert list(dataset.frame.columns) == names
 
 
 def test_missing_values_of_categories_are_categories_unless_the_schema_says_so(tmp_path: Path) -> None:

@@ -130,7 +130,8 @@ def table_problems(frame: pd.DataFrame, target: str | None, overrides: SchemaOve
     ]
     if nested:
         return [f"column {name!r} holds lists or objects; make columns of what is in them" for name in nested]
-    found += [f"column {name!r} has no value at all" for name in frame.columns if frame[name].isna().all()]
+    blank = [name for name in frame.columns if frame[name].isna().all()]
+    found += [f"column {name!r} has no value at all: leave it out with `drop` or `--drop`" for name in blank]
     found += [f"the overrides name no column of the table: {name!r}" for name in overrides.columns if name not in names]
     if target is not None and target not in names:
         found.append(f"target {target!r} is not a column; the table has {', '.join(map(repr, names))}")

@@ -62,7 +62,7 @@ def test_table_of_another_generator_is_judged_and_the_report_says_how_it_was_rea
     assert "1 of 90 synthetic rows hold a cell that cannot be read" in lines
     assert "1 of 'age' (wrong_type, e.g. '<i>unknown</i>')" in lines
     assert f"({n_yes} cells): ' Yes' as 'yes' in 'buys' ({n_yes})." in lines
-    assert "Columns that only the synthetic table has were ignored: 'Unnamed: 0'." in lines
+    assert "Columns that only the synthetic table has were ignored: 'column 1'." in lines
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "&lt;i&gt;unknown" in page
     assert "count as the label meant" in page
@@ -70,7 +70,7 @@ def test_table_of_another_generator_is_judged_and_the_report_says_how_it_was_rea
     cell = {"column": "age", "reason": "wrong_type", "n_cells": 1, "example": "<i>unknown</i>"}
     assert values["unreadable"] == [cell]
     assert values["respelled"] == [{"column": "buys", "written": " Yes", "label": "yes", "n_cells": n_yes}]
-    assert values["ignored"] == ["Unnamed: 0"]
+    assert values["ignored"] == ["column 1"]
 
 
 @pytest.mark.parametrize(

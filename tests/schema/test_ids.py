@@ -22,6 +22,7 @@ IDS: dict[str, tuple[str, Sequence[Any]]] = {
     "far apart": ("Customer ID", [10**9 + number * 7919 for number in range(N)]),
     "camel case": ("PassengerId", range(892, 892 + N)),
     "saved index": ("Unnamed: 0", range(N)),
+    "saved index in a file": ("column 1", range(N)),
     "rising numbers": ("order no", range(5, 5 + 3 * N, 3)),
     "nullable integers": ("id", pd.array(range(N), dtype="Int64")),
     "small integers": ("id", pd.array(range(N), dtype="int8")),

@@ -143,8 +143,8 @@ def test_all_problems_of_a_table_are_reported_at_once() -> None:
     with pytest.raises(DataError) as caught:
         TableSchema.infer(frame, "y", overrides)
     assert str(caught.value).split("; ", 3) == [
-        "column 'a' has no value at all",
-        "column 'b' has no value at all",
+        "column 'a' has no value at all: leave it out with `drop` or `--drop`",
+        "column 'b' has no value at all: leave it out with `drop` or `--drop`",
         "the overrides name no column of the table: 'z'",
         "target 'y' has one class only, '1'; at least two are needed",
     ]

@@ -176,7 +176,7 @@ class BaseColumn(BaseModel):
 
     @abstractmethod
     def findings(self, values: pd.Series[Any]) -> Iterator[str]:
-        """How values are read that could be read otherwise, or do not come out as they are: for people, a line each."""
+        """How values are read that could be read otherwise, or do not come out as they are: phrases for people."""
 
     @abstractmethod
     def sdtype(self) -> dict[str, Any]:
@@ -255,7 +255,7 @@ class CellColumn(BaseColumn):
         """See `BaseColumn`."""
         if any(self.missing):
             shown = " and ".join(repr(text) if text else "a blank" for text in self.missing)
-            yield f"{self.name!r} is missing where the table has {shown}; {self.missing[0]!r} is written"
+            yield f"missing where the table has {shown}; {self.missing[0]!r} is written"
 
     def changed(self, **fields: Any) -> Any:
         """A column of the same kind with other fields, checked again."""

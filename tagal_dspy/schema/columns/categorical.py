@@ -175,8 +175,8 @@ class CategoricalColumn(CellColumn):
         shares = dict(zip(self.categories, self.shares, strict=False))
         for marker in (each for each in self.offered if each.strip().casefold() in MARKERS):
             yield (
-                f"{self.name!r} has the category {marker!r} ({shares.get(marker, 0.0):.1%}); if it stands for a "
-                f"missing value, write missing = [{marker!r}] in the schema file"
+                f"{marker!r} ({shares.get(marker, 0.0):.1%}) is a category; if it stands for a missing value, write "
+                f"missing = [{marker!r}] in the schema file"
             )
 
     def summary(self) -> str:

@@ -183,7 +183,7 @@ class DatetimeColumn(CellColumn):
         yield from super().findings(values)
         others = [text for text in formats_of(self.present(values)) if text != self.format]
         if others:
-            yield f"{self.name!r} is read as {self.format}; it could be {others[0]}, which you can set as its format"
+            yield f"read as {self.format}; it could be {others[0]}, which you can set as the format"
 
     def summary(self) -> str:
         """See `BaseColumn`."""

@@ -27,7 +27,7 @@ MOST_CHARACTERS = 100
 _SAMPLE = 50
 
 _ID_NAME = re.compile(r"(^|[_ .-])(?i:id|uuid|key)$|[a-z](Id|ID|Uuid|UUID|Key)$")
-_COUNTER_NAME = re.compile(r"(^|[_ .-])(?i:index|no|number)$|[a-z](Index|No|Number)$|^Unnamed: \d+$")
+_COUNTER_NAME = re.compile(r"(^|[_ .-])(?i:index|no|number)$|[a-z](Index|No|Number)$|^(Unnamed:|column) \d+$")
 _CODE = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 _UUID = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 
@@ -71,7 +71,7 @@ class IdColumn(BaseColumn):
 
     def findings(self, values: pd.Series[Any]) -> Iterator[str]:
         """See `BaseColumn`."""
-        yield f"{self.name!r} is an id: it is not shown to a model, and synthetic rows get fresh ones"
+        yield "ids, which are not shown to a model; synthetic rows get fresh ones"
 
     def described(self) -> str:
         """See `BaseColumn`."""

@@ -144,7 +144,7 @@ def recognised_format(texts: Any, decimal: str | None = None) -> NumberFormat | 
     if not sample or max(map(len, sample)) > _LONGEST:
         return None
     sides = _sides(sample)
-    if sides is None or _n_digits(texts) > MOST_DIGITS:
+    if sides is None:
         return None
     candidates = (_format(texts, *sides, group, point) for group, point in _separators(decimal))
     return next((form for form in candidates if form and pc.all(form.fits(texts)).as_py()), None)
@@ -186,7 +186,8 @@ def _format(texts: Any, prefix: str, suffix: str, negative: str, group: str, poi
     """The only format with these parts that all texts could be in."""
     lengths = pc.utf8_length(pc.replace_substring_regex(texts, rf"^[^{point}]*(?:[{point}](\d*))?[^{point}]*$", r"\1"))
     bounds = pc.min_max(lengths).as_py()
-    if group.isspace() and _are_alike(texts):
+    whole = pc.replace_substring_regex(texts, rf"[{point}]\d*[^{point}]*$", "")
+    if _n_digits(whole) + bounds["max"] > MOST_DIGITS or (group.isspace() and _are_alike(texts)):
         return None
     unit = "#" if pc.any(pc.match_substring_regex(texts, rf"(^|[^\d])[{point}]\d")).as_py() else "0"
     digits = f"#{group}##{unit}" if group else unit

@@ -140,7 +140,7 @@ class NumericalColumn(CellColumn):
         if stripped is None:
             return None
         number = self._read(stripped)
-        if not math.isfinite(number) or number.adjusted() > 308:
+        if not number.is_finite() or number.adjusted() > 308:
             raise CellError("wrong_type", f"{self.name!r} is {stripped[:40]!r}, not a finite number")
         if self.is_whole and number != number.to_integral_value():
             raise CellError("wrong_type", f"{self.name!r} is {stripped[:40]!r}, not a whole number")
@@ -265,9 +265,13 @@ class NumericalColumn(CellColumn):
         yield from super().findings(values)
         if self._form is not None and holds_texts(self.dtype):
             example = self._form.write(Decimal(self.text(self.maximum)))
-            yield f"{self.name!r} is read as numbers that are written like {example}"
+            yield f"read as numbers that are written like {example}"
         if self.digits is not None:
-            yield f"{self.name!r} is cut to {self.digits} significant digits"
+            yield f"cut to {self.digits} significant digits"
+        elif self.format is None and pd.api.types.is_float_dtype(values.dtype):
+            numbers = self.numbers(values)
+            if not np.array_equal(numbers, _rounded(numbers, self.decimals or 0), equal_nan=True):
+                yield f"rounded to {self.decimals} decimals"
 
     def summary(self) -> str:
         """See `BaseColumn`."""
@@ -341,11 +345,17 @@ def _precision(values: pd.Series[Any], numbers: Floats, format: str | None) -> t
     spread = float((unique / largest).std() * largest) or largest
     noise = 1e-7 * np.abs(unique)  # what single precision and arithmetic leave behind
     for decimals in range(MAX_DECIMALS + 1):
-        off = np.abs(unique - np.round(unique, decimals))
+        off = np.abs(unique - _rounded(unique, decimals))
         if (off <= np.minimum(noise, 10.0 ** -(decimals + 3))).all():
             return decimals, None
     digits = DIGITS + math.floor(math.log10(largest)) - math.floor(math.log10(spread))
     return None, int(np.clip(digits, DIGITS, 15))
+
+
+def _rounded(numbers: Floats, decimals: int) -> Floats:
+    """Rounded numbers; infinite ones where the largest floats overflow."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.round(numbers, decimals))
 
 
 def _significant(value: Any, digits: int) -> str:

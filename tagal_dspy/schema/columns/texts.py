@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
@@ -104,6 +104,13 @@ class TextColumn(CellColumn):
         if isinstance(value, str) and value.strip():
             return value.strip()
         raise ValueError("holds texts; give one in quotes")
+
+    def findings(self, values: pd.Series[Any]) -> Iterator[str]:
+        """Also how many texts are changed."""
+        yield from super().findings(values)
+        n_changed = sum(text != value for text, value in zip(cleaned(values), values, strict=True) if text is not None)
+        if n_changed:
+            yield f"{n_changed} texts lose blanks around them, control characters or their end"
 
     def summary(self) -> str:
         """See `BaseColumn`."""
