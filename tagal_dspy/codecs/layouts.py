@@ -10,11 +10,14 @@ from tagal_dspy.codecs.base import Decoded, RowCodec
 from tagal_dspy.codecs.csv_codec import CsvCodec
 from tagal_dspy.codecs.json_codec import JsonCodec
 from tagal_dspy.codecs.records import QUOTE, fences, max_lines, one_line, records, unfenced, with_place
-from tagal_dspy.schema import CellError, Reject, Row, TableSchema
+from tagal_dspy.schema import CellError, Reject, RejectReason, Row, TableSchema
 from tagal_dspy.thoughts import labelled_thoughts, thought_tags, without_thoughts
 
 MAX_JUDGED = 200
 """Rows of a reading that are looked at to tell how many of them fit."""
+
+TOLERATED: tuple[RejectReason, ...] = ("out_of_range",)
+"""Why a cell of a row may be refused that shows all the same how an answer is laid out."""
 
 PIPE = "|"
 SEPARATORS = (PIPE, ";", "\t", "\N{FULLWIDTH COMMA}", "\N{FULLWIDTH SEMICOLON}", "\N{FULLWIDTH VERTICAL LINE}")
@@ -84,12 +87,14 @@ def _read(codec: RowCodec, text: str) -> Decoded:
 
 def _best(codec: RowCodec, text: str) -> Decoded:
     """The reading with most rows that fit; that of the codec where others have no more."""
-    own = codec.decode(text)
+    own, schema = codec.decode(text), codec.schema
     numbered, is_sure = _without_numbers(codec, text)
     if not is_sure and _is_sound(codec, own):
         return own
     found = [*([] if is_sure else [own]), *_other_readings(codec, text, numbered)]
-    return max(found, key=lambda each: (_n_fitting(codec.schema, each.rows), len(each.rows)))
+    return max(
+        found, key=lambda each: (_n_fitting(schema, each.rows), _n_fitting(schema, each.rows, ()), len(each.rows))
+    )
 
 
 def _other_readings(codec: RowCodec, text: str, numbered: str) -> Iterator[Decoded]:
@@ -111,18 +116,18 @@ def _is_sound(codec: RowCodec, decoded: Decoded) -> bool:
     return 0 < n_rows == _n_fitting(codec.schema, decoded.rows) and not decoded.rejects
 
 
-def _n_fitting(schema: TableSchema, rows: Sequence[Row]) -> float:
-    """About how many rows fit the schema, numbers out of range included."""
+def _n_fitting(schema: TableSchema, rows: Sequence[Row], tolerated: Sequence[RejectReason] = TOLERATED) -> float:
+    """About how many rows fit the schema, but for cells refused for reasons that are tolerated."""
     judged = rows[:: 1 + len(rows) // MAX_JUDGED]
-    return sum(_fits(schema, row) for row in judged) * len(rows) / max(1, len(judged))
+    return sum(_fits(schema, row, tolerated) for row in judged) * len(rows) / max(1, len(judged))
 
 
-def _fits(schema: TableSchema, row: Row) -> bool:
+def _fits(schema: TableSchema, row: Row, tolerated: Sequence[RejectReason]) -> bool:
     for column, cell in zip(schema.modelled, row, strict=True):
         try:
             column.canonical(cell)
         except CellError as error:
-            if error.reason != "out_of_range":
+            if error.reason not in tolerated:
                 return False
     return True
 
