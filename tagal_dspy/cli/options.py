@@ -67,7 +67,7 @@ def read_options(config: Path | None, schema: Path | None, given: dict[str, Any]
 
 
 def merged_options(values: dict[str, Any], schema: Path | None, given: dict[str, Any]) -> Options:
-    """See `read_options`; `values` are what a file says."""
+    """Merge what a file says and the command line, which wins; raises `SettingsError` naming what is wrong."""
     values = _flat(values)
     table = {**section(values, "table"), **(read_toml(schema) if schema else {})}
     values |= {name: value for name, value in given.items() if value is not None}

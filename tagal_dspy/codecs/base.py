@@ -71,15 +71,15 @@ class RowCodec(ABC):
 
     @abstractmethod
     def closed(self, name: str, texts: Sequence[str]) -> str:
-        """See `Spelling`."""
+        """One of some texts."""
 
     @abstractmethod
     def plain(self, name: str, rule: str, *, is_number: bool) -> str:
-        """See `Spelling`."""
+        """What a rule derives, which has no character that needs quotes."""
 
     @abstractmethod
     def free(self, name: str, max_length: int, multiline: bool) -> str:
-        """See `Spelling`."""
+        """Any text of up to so many characters."""
 
     @abstractmethod
     def _missing_cell(self, column: ModelledColumn) -> str:

@@ -30,7 +30,7 @@ class CsvCodec(RowCodec):
         self._max_lines = max_lines(schema)
 
     def encode(self, rows: Sequence[Row]) -> str:
-        """See `RowCodec.encode`."""
+        """The rows as an LM sees them, ending in a line feed."""
         lines = [one_line(self.wire_names), *(self._line(self._wired(row)) for row in rows)]
         return "\n".join(lines) + "\n"
 
@@ -44,7 +44,7 @@ class CsvCodec(RowCodec):
         )
 
     def decode(self, text: str) -> Decoded:
-        """See `RowCodec.decode`."""
+        """The rows in an LM's answer, whatever stands around them; what is no row is rejected with a reason."""
         found = list(records(unfenced(text), max_lines=self._max_lines))
         start, from_wire = self._after_header(found)
         rows: list[Row] = []
@@ -98,16 +98,16 @@ class CsvCodec(RowCodec):
         return ' "," '.join(f"cell-{i}" for i in range(len(columns))) + ' "\\n"'
 
     def closed(self, name: str, texts: Sequence[str]) -> str:
-        """See `Spelling`."""
+        """One of some texts."""
         alone = len(self.wire_names) == 1
         return one_of(one_line([text]) if alone else one_cell(text) for text in texts)
 
     def plain(self, name: str, rule: str, *, is_number: bool) -> str:
-        """See `Spelling`."""
+        """What a rule derives, which has no character that needs quotes."""
         return rule
 
     def free(self, name: str, max_length: int, multiline: bool) -> str:
-        """See `Spelling`."""
+        """Any text of up to so many characters."""
         return f"{literal(QUOTE)} {free_text(max_length, multiline, {QUOTE: QUOTE * 2})} {literal(QUOTE)}"
 
     def _missing_cell(self, column: ModelledColumn) -> str:

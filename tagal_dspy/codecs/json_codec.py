@@ -33,7 +33,7 @@ class JsonCodec(RowCodec):
         self._longest = LONGEST_BLANK + sum(_longest(column) for column in schema.modelled)
 
     def encode(self, rows: Sequence[Row]) -> str:
-        """See `RowCodec.encode`."""
+        """The rows as an LM sees them, ending in a line feed."""
         return "".join(self._object(self._wired(row)) + "\n" for row in rows)
 
     def _object(self, cells: Sequence[str | None]) -> str:
@@ -48,7 +48,7 @@ class JsonCodec(RowCodec):
         return cell if column.is_number else _quoted(cell)
 
     def decode(self, text: str) -> Decoded:
-        """See `RowCodec.decode`."""
+        """The rows in an LM's answer, whatever stands around them; what is no row is rejected with a reason."""
         rows: list[Row] = []
         rejects: list[Reject] = []
         for found in _objects(_unfenced(text), self._longest):
@@ -66,15 +66,15 @@ class JsonCodec(RowCodec):
         return '"{" ' + ' ", " '.join(pairs) + ' "}\\n"'
 
     def closed(self, name: str, texts: Sequence[str]) -> str:
-        """See `Spelling`."""
+        """One of some texts."""
         return one_of(map(_quoted, texts))
 
     def plain(self, name: str, rule: str, *, is_number: bool) -> str:
-        """See `Spelling`."""
+        """What a rule derives, which has no character that needs quotes."""
         return rule if is_number else f"{literal(QUOTE)} ({rule}) {literal(QUOTE)}"
 
     def free(self, name: str, max_length: int, multiline: bool) -> str:
-        """See `Spelling`."""
+        """Any text of up to so many characters."""
         return f"{literal(QUOTE)} {free_text(max_length, multiline, _ESCAPES)} {literal(QUOTE)}"
 
     def _missing_cell(self, column: ModelledColumn) -> str:

@@ -33,7 +33,7 @@ class SentenceCodec(RowCodec):
         self._max_lines = max_lines(schema)
 
     def encode(self, rows: Sequence[Row]) -> str:
-        """See `RowCodec.encode`."""
+        """The rows as an LM sees them, ending in a line feed."""
         return "".join(self._sentence(row) + "\n" for row in rows)
 
     def _sentence(self, row: Row) -> str:
@@ -47,7 +47,7 @@ class SentenceCodec(RowCodec):
         return _part(column.name, "") if cell is None else quoted(f"{column.name} is {cell}")
 
     def decode(self, text: str) -> Decoded:
-        """See `RowCodec.decode`."""
+        """The rows in an LM's answer, whatever stands around them; what is no row is rejected with a reason."""
         rows: list[Row] = []
         rejects: list[Reject] = []
         for raw, parts in records(unfenced(text), spaced=True, max_lines=self._max_lines):
@@ -76,17 +76,17 @@ class SentenceCodec(RowCodec):
         return ' ", " '.join(f"cell-{i}" for i in range(len(columns))) + ' "\\n"'
 
     def closed(self, name: str, texts: Sequence[str]) -> str:
-        """See `Spelling`."""
+        """One of some texts."""
         return one_of(_part(name, text) for text in texts)
 
     def plain(self, name: str, rule: str, *, is_number: bool) -> str:
-        """See `Spelling`. The name may need quotes."""
+        """What a rule derives, behind a name that may need quotes."""
         before, after = _part(name, "0").rsplit("0", 1)
         tail = f" {literal(after)}" if after else ""
         return f"{literal(before)} ({rule}){tail}"
 
     def free(self, name: str, max_length: int, multiline: bool) -> str:
-        """See `Spelling`."""
+        """Any text of up to so many characters."""
         before = quoted(f"{name} is ")[:-1]
         return f"{literal(before)} {free_text(max_length, multiline, {QUOTE: QUOTE * 2})} {literal(QUOTE)}"
 

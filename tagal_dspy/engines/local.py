@@ -139,7 +139,7 @@ class AsyncLocalEngine:
         self._threads = ThreadPoolExecutor(max_workers=64, thread_name_prefix="tagal-local")
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
-        """See `LocalEngine.complete`."""
+        """Answer one request; a prompt that needs a larger context than is loaded has the model loaded anew."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._engine.complete, request)
 
     async def aclose(self) -> None:

@@ -175,7 +175,7 @@ class AsyncRemoteEngine(_Remote):
     """The same for asyncio, on whatever event loop it is awaited."""
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
-        """See `RemoteEngine.complete`."""
+        """Answer one request."""
         return await await_in_background(self._answered, request)
 
 

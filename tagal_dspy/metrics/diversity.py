@@ -67,7 +67,7 @@ def diversity(*, real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchem
 def diversity_of(
     known: Counter[Row], made: Counter[Row], real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema
 ) -> Diversity:
-    """See `diversity`: canonical rows of both tables, and the same ready."""
+    """Diversity, from the canonical rows of both tables and from the same ready."""
     n_real, n_made = len(real), len(synthetic)
     n_sample = min(n_real, n_made)
     repeated = sum(count for count in known.values() if count > 1) / n_real

@@ -64,7 +64,7 @@ def quality(*, real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema)
 
 
 def quality_of(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema) -> Quality:
-    """See `quality`; the frames are ready."""
+    """Quality of frames that are ready."""
     from sdmetrics.reports import QualityReport
 
     report = QualityReport()
@@ -104,7 +104,7 @@ def validity(*, real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema
 
 
 def validity_of(real: pd.DataFrame, synthetic: pd.DataFrame, schema: TableSchema) -> dict[str, float]:
-    """See `validity`; the frames are ready."""
+    """Validity of frames that are ready."""
     from sdmetrics.reports import DiagnosticReport
 
     report = DiagnosticReport()

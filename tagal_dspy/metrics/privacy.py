@@ -113,7 +113,7 @@ class Rows(NamedTuple):
 
 
 def privacy_of(made: Rows, known: Rows, unused: Rows | None = None, shown: Rows | None = None) -> Privacy:
-    """See `privacy`: synthetic, training, holdout and prompted rows."""
+    """Privacy, from ready synthetic, training, holdout and prompted rows."""
     distances = nearest(made.features, known.features, 2)
     to_train = _nearness(made, known, distances)
     own_copies = sum(count for count in known.texts.values() if count > 1) / known.n_rows

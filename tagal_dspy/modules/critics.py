@@ -107,7 +107,7 @@ class GroundedCritic(Role, Critic):
         self.predict = dspy.Predict(CritiqueRows)
 
     async def aforward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
-        """See `Critic.forward`."""
+        """Criticise the rows of a turn."""
         discrepancies = self.measured(task, written)
         fields = self._fields(task, written, discrepancies)
         config = draw_config(rollout_id, self.temperature)
@@ -149,7 +149,7 @@ class MeasuredCritic(Critic):
     """The measured discrepancies in words, without an LM: for small models, and to know what an LM adds."""
 
     def forward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
-        """See `Critic.forward`."""
+        """Criticise the rows of a turn."""
         discrepancies = self.measured(task, written)
         return _said(measured_text(discrepancies) or NOTHING_MEASURED, discrepancies)
 
@@ -167,7 +167,7 @@ class HumanCritic(Role, Critic):
         self._one_at_a_time = threading.Lock()
 
     async def aforward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
-        """See `Critic.forward`."""
+        """Criticise the rows of a turn."""
         discrepancies = self.measured(task, written)
         measured = measured_text(discrepancies) or NOTHING_MEASURED
         plots = sketch(task, written.rows, written.slot)

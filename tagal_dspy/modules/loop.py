@@ -31,7 +31,7 @@ class TagalLoop(Program):
     """Base of the three methods; each defines in `write` what it does with conversations and draws."""
 
     pause_after: int | None = None
-    """See `Scheduler`."""
+    """Draws in a row without an accepted row after which planning pauses."""
 
     own_settings: ClassVar[Mapping[str, str]] = {}
     """Settings of the method where they are None."""

@@ -141,11 +141,11 @@ class PromptRefine(TagalLoop):
         return {**told, "examples": few_shots, "refined_prompt": with_few_shots_below(refined_prompt)}
 
     def apply(self, settings: RunSettings) -> None:
-        """See `TagalLoop.apply`."""
+        """Set the modules up for the settings of a run, the summarizer included."""
         super().apply(settings)
         self.summarizer.context_window = settings.context_window
         self.summarizer.temperature = settings.summary_temperature
 
     def plan(self, n_rounds: int, n_slots: int) -> tuple[int, int, int]:
-        """See `TagalLoop.plan`."""
+        """Of so many rounds, for slots that may have a conversation each: single draws, conversations, summaries."""
         return max(0, n_rounds - self.offers_conversations), 1, 1

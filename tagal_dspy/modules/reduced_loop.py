@@ -51,6 +51,6 @@ class ReducedLoop(TagalLoop):
         return self.settings.n_iter - (not self.offers_conversations)
 
     def plan(self, n_rounds: int, n_slots: int) -> tuple[int, int, int]:
-        """See `TagalLoop.plan`."""
+        """Of so many rounds, for slots that may have a conversation each: single draws, conversations, summaries."""
         n_written = n_slots if self.offers_conversations else 0
         return max(0, n_rounds - n_written), n_slots, 0

@@ -24,7 +24,7 @@ class SynthLoop(TagalLoop):
         await rounds.make(write_round, self.calls_of_conversation)
 
     def plan(self, n_rounds: int, n_slots: int) -> tuple[int, int, int]:
-        """See `TagalLoop.plan`."""
+        """Of so many rounds, for slots that may have a conversation each: single draws, conversations, summaries."""
         return 0, n_rounds, 0
 
     @property

@@ -36,15 +36,15 @@ class _Order(BaseRule):
 
     @property
     def edges(self) -> tuple[Edge, ...]:
-        """See `BaseRule.edges`."""
+        """The order among columns that the rule demands."""
         return tuple(Edge(low, high, self.strict) for low, high in pairwise(self.names))
 
     def suits(self, column: Column) -> bool:
-        """See `BaseRule.suits`."""
+        """Whether the rule can be about a column."""
         return bool(column.ordered_as)
 
     def unfit(self, schema: TableSchema) -> str:
-        """See `BaseRule.unfit`."""
+        """Which of the rule's columns, all of which exist, the rule cannot be about, and why; empty where it can."""
         held = {name: schema[name].ordered_as for name in self.names}
         if not all(held.values()) or len(set(held.values())) == 1:
             return super().unfit(schema)
@@ -52,7 +52,7 @@ class _Order(BaseRule):
         return f"{listed}; order columns that hold the same"
 
     def keep(self, values: Values) -> list[bool]:
-        """See `BaseRule.keep`."""
+        """Which rows keep the rule, by the values of its columns (see `values_of`)."""
         numbers = [values[name].astype(float) for name in self.names]
         against = [low >= high if self.strict else low > high for low, high in combinations(numbers, 2)]
         return list(~np.any(against, axis=0))  # no comparison with a missing value is true
@@ -81,11 +81,11 @@ class Inequality(_Order):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """See `BaseRule.names`."""
+        """The columns that the rule is about."""
         return self.low, self.high
 
     def sentence(self, schema: TableSchema) -> str:
-        """See `BaseRule.sentence`."""
+        """The rule in words."""
         less, greater = self._words(schema)
         relation = f"always {less}" if self.strict else f"never {greater}"
         return f'"{self.low}" is {relation} than "{self.high}".'
@@ -106,11 +106,11 @@ class Range(_Order):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """See `BaseRule.names`."""
+        """The columns that the rule is about."""
         return self.low, self.middle, self.high
 
     def sentence(self, schema: TableSchema) -> str:
-        """See `BaseRule.sentence`."""
+        """The rule in words."""
         less, greater = self._words(schema)
         if self.strict:
             return f'"{self.middle}" is always {greater} than "{self.low}" and {less} than "{self.high}".'
@@ -128,15 +128,15 @@ class FixedIncrements(BaseRule):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """See `BaseRule.names`."""
+        """The columns that the rule is about."""
         return (self.column,)
 
     def sentence(self, schema: TableSchema) -> str:
-        """See `BaseRule.sentence`."""
+        """The rule in words."""
         return f'"{self.column}" is always a multiple of {self.increment}.'
 
     def keep(self, values: Values) -> list[bool]:
-        """See `BaseRule.keep`."""
+        """Which rows keep the rule, by the values of its columns (see `values_of`)."""
         numbers = values[self.column].astype(float)
         return list(np.isnan(numbers) | (numbers % self.increment == 0))
 
@@ -148,7 +148,7 @@ class _OfSeveral(BaseRule):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """See `BaseRule.names`."""
+        """The columns that the rule is about."""
         return self.columns
 
     def _rows(self, values: Values) -> Iterator[tuple[Any, ...]]:
@@ -171,14 +171,14 @@ class FixedCombinations(_OfSeveral):
     _known: frozenset[Row] | None = PrivateAttr(default=None)
 
     def sentence(self, schema: TableSchema) -> str:
-        """See `BaseRule.sentence`."""
+        """The rule in words."""
         if self._known is None or len(self._known) > MAX_COMBINATIONS:
             return f"{self._listed} stand together only in combinations that real rows have."
         known = sorted(tuple("missing" if cell is None else f'"{cell}"' for cell in each) for each in self._known)
         return f"{self._listed} stand together only as {', '.join('(' + ', '.join(each) + ')' for each in known)}."
 
     def suits(self, column: Column) -> bool:
-        """See `BaseRule.suits`."""
+        """Whether the rule can be about a column."""
         return column.is_closed
 
     def fitted(self, rows: Sequence[Row], schema: TableSchema) -> FixedCombinations:
@@ -188,7 +188,7 @@ class FixedCombinations(_OfSeveral):
         return rule
 
     def keep(self, values: Values) -> list[bool]:
-        """See `BaseRule.keep`."""
+        """Which rows keep the rule, by the values of its columns (see `values_of`)."""
         known = self._known
         return [known is None or each in known for each in self._rows(values)]
 
@@ -201,17 +201,17 @@ class OneHotEncoding(_OfSeveral):
     kind: Literal["one-hot-encoding"] = "one-hot-encoding"
 
     def sentence(self, schema: TableSchema) -> str:
-        """See `BaseRule.sentence`."""
+        """The rule in words."""
         return f"Exactly one of {self._listed} is 1 (or true), the others are 0 (or false)."
 
     def suits(self, column: Column) -> bool:
-        """See `BaseRule.suits`."""
+        """Whether the rule can be about a column."""
         if isinstance(column, NumericalColumn):
             return column.decimals == 0 and 0 <= column.minimum <= column.maximum <= 1
         return isinstance(column, CategoricalColumn) and set(column.categories) <= _BITS.keys()
 
     def keep(self, values: Values) -> list[bool]:
-        """See `BaseRule.keep`."""
+        """Which rows keep the rule, by the values of its columns (see `values_of`)."""
         return [sum(_BITS.get(each, 2) for each in row) == 1 for row in self._rows(values)]
 
 

@@ -33,7 +33,7 @@ class Programmed:
     kind: str = field(default="programmed", init=False)
 
     def sentence(self, schema: TableSchema) -> str:
-        """See `BaseRule.sentence`."""
+        """The rule in words."""
         paragraph = (type(self.programmed).__doc__ or "").strip().partition("\n\n")[0]
         return " ".join(paragraph.split())
 
@@ -53,7 +53,7 @@ class Programmed:
         return Programmed(programmed, self.single)
 
     def kept_by(self, rows: Sequence[Row], schema: TableSchema) -> list[bool]:
-        """See `BaseRule.kept_by`."""
+        """Which of the rows keep the rule."""
         if not rows:
             return []
         valid = self.programmed.is_valid(self._data(rows, schema))
@@ -66,7 +66,7 @@ class Programmed:
         return [not pd.isna(answer) and bool(answer) for answer in answers]
 
     def constraint(self) -> Any:
-        """See `BaseRule.constraint`."""
+        """The same as a constraint of SDV, which is imported."""
         return self.programmed
 
     def _data(self, rows: Sequence[Row], schema: TableSchema) -> pd.DataFrame | dict[str, pd.DataFrame]:

@@ -45,7 +45,7 @@ _KINDS: dict[Kind, type[CellColumn] | type[IdColumn]] = {
 
 
 def infer_schema(frame: pd.DataFrame, target: str | None, overrides: SchemaOverrides) -> TableSchema:
-    """See `TableSchema.infer`."""
+    """Read kinds, ranges, categories, decimals and missing shares off a frame."""
     target = target if target is not None else overrides.target
     frame = frame.drop(columns=[name for name in overrides.drop if name in frame.columns])
     problems = table_problems(frame, target, overrides)

@@ -27,7 +27,7 @@ _KINDS: dict[str, Kind | None] = {
 
 
 def to_metadata(schema: TableSchema) -> Metadata:
-    """See `TableSchema.to_sdv`."""
+    """SDV 2 `Metadata` with one table of this name."""
     return metadata_of(schema.name, {column.name: column.sdtype() for column in schema.columns})
 
 
@@ -41,7 +41,7 @@ def metadata_of(table: str, columns: dict[str, dict[str, Any]]) -> Metadata:
 
 
 def from_metadata(frame: pd.DataFrame, metadata: Metadata, target: str | None) -> TableSchema:
-    """See `TableSchema.from_sdv`."""
+    """Infer with the kinds, and the ranges where given, that SDV 2 `Metadata` states."""
     tables = metadata.to_dict()["tables"]
     if len(tables) != 1:
         raise DataError(f"the metadata describes {len(tables)} tables; exactly one is needed")

@@ -87,7 +87,7 @@ class AsyncScriptedEngine:
         self._engine = engine
 
     async def complete(self, request: lm15.Request) -> lm15.Response:
-        """See `ScriptedEngine.complete`; on a thread, so that answers may take their time."""
+        """One answer, made on a thread, so that it may take its time."""
         return await asyncio.to_thread(self._engine.complete, request)
 
     async def aclose(self) -> None:

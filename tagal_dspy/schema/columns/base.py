@@ -252,7 +252,7 @@ class CellColumn(BaseColumn):
         return text
 
     def findings(self, values: pd.Series[Any]) -> Iterator[str]:
-        """See `BaseColumn`."""
+        """How values are read that could be read otherwise, or do not come out as they are: phrases for people."""
         if any(self.missing):
             shown = " and ".join(repr(text) if text else "a blank" for text in self.missing)
             yield f"missing where the table has {shown}; {self.missing[0]!r} is written"

@@ -63,7 +63,7 @@ class CategoricalColumn(CellColumn):
 
     @property
     def longest(self) -> int:
-        """See `CellColumn`."""
+        """Characters of a canonical text at most."""
         return max(map(len, self.offered))
 
     @cached_property
@@ -99,7 +99,7 @@ class CategoricalColumn(CellColumn):
         return self.categories[int(number)]
 
     def render(self, values: pd.Series[Any]) -> list[str | None]:
-        """See `CellColumn`."""
+        """Canonical text of each value; None where it is missing."""
         codes, unique = pd.factorize(self.present(values))
         texts = [category_text(value) for value in unique]
         return [texts[code] if code >= 0 else None for code in codes.tolist()]
@@ -124,7 +124,7 @@ class CategoricalColumn(CellColumn):
         return CategoricalColumn.model_validate(self.model_dump() | changed)
 
     def restore(self, texts: Sequence[str | None]) -> pd.Series[Any]:
-        """See `CellColumn`."""
+        """Values of the original dtype, from canonical texts."""
         if not self.dtype.startswith("category"):
             return self.written(texts)
         kind, levels = split_storage(self.dtype)
@@ -133,7 +133,7 @@ class CategoricalColumn(CellColumn):
         return pd.Series(pd.Categorical.from_codes(codes, categories=index, ordered=kind == "category[ordered]"))
 
     def rule(self, spelling: Spelling) -> str:
-        """See `CellColumn`."""
+        """The grammar of a cell that is not missing."""
         return spelling.closed(self.name, self.offered)
 
     def narrowed(self, checks: Sequence[CellCheck]) -> CategoricalColumn | None:
@@ -166,11 +166,11 @@ class CategoricalColumn(CellColumn):
 
     @property
     def ordered_as(self) -> str:
-        """See `CellColumn`; a column of two different numbers is categorical."""
+        """Numbers, where all categories are: a column of two different numbers is categorical."""
         return "numbers" if self.is_ordered else ""
 
     def findings(self, values: pd.Series[Any]) -> Iterator[str]:
-        """See `BaseColumn`."""
+        """How values are read that could be read otherwise, or do not come out as they are: phrases for people."""
         yield from super().findings(values)
         shares = dict(zip(self.categories, self.shares, strict=False))
         for marker in (each for each in self.offered if each.strip().casefold() in MARKERS):
@@ -180,11 +180,11 @@ class CategoricalColumn(CellColumn):
             )
 
     def summary(self) -> str:
-        """See `BaseColumn`."""
+        """The values in a few words."""
         return f"one of {len(self.offered)} categories" + (", or missing" if self.nullable else "")
 
     def described(self) -> str:
-        """See `BaseColumn`."""
+        """The values in words, for a prompt."""
         if not self.shares:
             return "one of " + ", ".join(map(_quoted, self.categories))
         pairs = [pair for pair in zip(self.categories, self.shares, strict=True) if pair[1] > 0]
@@ -195,7 +195,7 @@ class CategoricalColumn(CellColumn):
         return f"one of {listing}" + (f" and {others} rarer ones" if others else "")
 
     def sdtype(self) -> dict[str, Any]:
-        """See `BaseColumn`."""
+        """The column in the metadata of SDV."""
         values = [value.item() if hasattr(value, "item") else value for value in self.restore(self.categories)]
         return {"sdtype": "categorical", "range_values": values, "range_is_nullable": self.nullable}
 

@@ -88,7 +88,7 @@ class DatetimeColumn(CellColumn):
 
     @property
     def longest(self) -> int:
-        """See `CellColumn`."""
+        """Characters of a canonical text at most."""
         return 40
 
     def number(self, text: str) -> float:
@@ -107,7 +107,7 @@ class DatetimeColumn(CellColumn):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """See `CellColumn`."""
+        """The range of what `number` gives."""
         return self.number(self.minimum), self.number(self.maximum)
 
     def shown(self, number: float) -> str:
@@ -117,13 +117,13 @@ class DatetimeColumn(CellColumn):
         return self.moments.write(_EPOCH + timedelta(microseconds=round(number * 1e6 / unit) * unit))
 
     def render(self, values: pd.Series[Any]) -> list[str | None]:
-        """See `CellColumn`."""
+        """Canonical text of each value; None where it is missing."""
         codes, unique = pd.factorize(moments_of(self.present(values), self.moments))
         texts = [self.moments.write(moment) for moment in unique.astype("datetime64[us]").tolist()]
         return [texts[code] if code >= 0 else None for code in codes.tolist()]
 
     def canonical(self, text: str | None) -> str | None:
-        """See `CellColumn`."""
+        """Canonical form of what an LM wrote; raises `CellError`."""
         stripped = self.missing_or(text)
         if stripped is None:
             return None
@@ -139,13 +139,13 @@ class DatetimeColumn(CellColumn):
         return written
 
     def restore(self, texts: Sequence[str | None]) -> pd.Series[Any]:
-        """See `CellColumn`."""
+        """Values of the original dtype, from canonical texts."""
         if not is_moments(self.dtype):
             return self.written(texts)
         return moments_stored([None if text is None else self.moments.read(text) for text in texts], self.dtype)
 
     def rule(self, spelling: Spelling) -> str:
-        """See `CellColumn`."""
+        """The grammar of a cell that is not missing."""
         return spelling.plain(self.name, moment_rule(self), is_number=False)
 
     def narrowed(self, checks: Sequence[CellCheck]) -> CellColumn | None:
@@ -169,34 +169,34 @@ class DatetimeColumn(CellColumn):
             raise ValueError(f"holds moments; write one like '{self.minimum}'") from None
 
     def key(self, text: str) -> float:
-        """See `CellColumn`."""
+        """What a canonical text is compared as."""
         return self.number(text)
 
     @property
     def ordered_as(self) -> str:
-        """See `CellColumn`; moments in different time zones are not compared."""
+        """Dates and times, or times of day; moments in different time zones are not compared."""
         zone = re.search(r"(?:datetime64\[\w+, |tz=)([^]]+)", self.dtype)
         return ("dates" if "year" in self.moments.fields else "times of day") + (f" in {zone[1]}" if zone else "")
 
     def findings(self, values: pd.Series[Any]) -> Iterator[str]:
-        """See `BaseColumn`."""
+        """How values are read that could be read otherwise, or do not come out as they are: phrases for people."""
         yield from super().findings(values)
         others = [text for text in formats_of(self.present(values)) if text != self.format]
         if others:
             yield f"read as {self.format}; it could be {others[0]}, which you can set as the format"
 
     def summary(self) -> str:
-        """See `BaseColumn`."""
+        """The values in a few words."""
         return f"a moment from {self.minimum} to {self.maximum}"
 
     def described(self) -> str:
-        """See `BaseColumn`."""
+        """The values in words, for a prompt."""
         fields = self.moments.fields
         said = " and ".join(word for field, word in (("year", "date"), ("hour", "time")) if field in fields)
         return f"{said} written as {self.format}, from {self.minimum} to {self.maximum}"
 
     def sdtype(self) -> dict[str, Any]:
-        """See `BaseColumn`."""
+        """The column in the metadata of SDV."""
         bounds = {"range_min": self.minimum, "range_max": self.maximum, "range_is_nullable": self.nullable}
         return {"sdtype": "datetime", "datetime_format": self.format, **bounds}
 

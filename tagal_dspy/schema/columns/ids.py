@@ -70,15 +70,15 @@ class IdColumn(BaseColumn):
         return {**(id_form(values) or form_of_its_own(values)), "missing_share": 0.0}  # every row gets a fresh one
 
     def findings(self, values: pd.Series[Any]) -> Iterator[str]:
-        """See `BaseColumn`."""
+        """How values are read that could be read otherwise, or do not come out as they are: phrases for people."""
         yield "ids, which are not shown to a model; synthetic rows get fresh ones"
 
     def described(self) -> str:
-        """See `BaseColumn`."""
+        """The values in words, for a prompt."""
         return "an id, which is added later and not to be written"
 
     def sdtype(self) -> dict[str, Any]:
-        """See `BaseColumn`."""
+        """The column in the metadata of SDV."""
         return {"sdtype": "id"}
 
 

@@ -102,7 +102,7 @@ class NumericalColumn(CellColumn):
 
     @property
     def longest(self) -> int:
-        """See `CellColumn`."""
+        """Characters of a canonical text at most."""
         return 40
 
     def number(self, text: str) -> float:
@@ -118,7 +118,7 @@ class NumericalColumn(CellColumn):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """See `CellColumn`."""
+        """The range of what `number` gives."""
         return float(self._range[0]), float(self._range[1])
 
     def shown(self, number: float) -> str:
@@ -126,7 +126,7 @@ class NumericalColumn(CellColumn):
         return self.text(number)
 
     def render(self, values: pd.Series[Any]) -> list[str | None]:
-        """See `CellColumn`."""
+        """Canonical text of each value; None where it is missing."""
         if has_texts(values) or pd.api.types.is_float_dtype(values.dtype):
             codes, numbers = pd.factorize(pd.Series(self.numbers(values)))
         else:
@@ -135,7 +135,7 @@ class NumericalColumn(CellColumn):
         return [texts[code] if code >= 0 else None for code in codes.tolist()]
 
     def canonical(self, text: str | None) -> str | None:
-        """See `CellColumn`; a number in the written form of the real table is taken as well."""
+        """The number that an LM wrote, plainly or in the form of the real table; raises `CellError`."""
         stripped = self.missing_or(text)
         if stripped is None:
             return None
@@ -164,14 +164,14 @@ class NumericalColumn(CellColumn):
         raise CellError("wrong_type", f"{self.name!r} is {text[:40]!r}, not a number")
 
     def restore(self, texts: Sequence[str | None]) -> pd.Series[Any]:
-        """See `CellColumn`. The bounds come back as they were, whatever was cut of them."""
+        """Values of the original dtype; the bounds come back as they were, whatever was cut of them."""
         if self._form is not None and holds_texts(self.dtype):
             return self.written(self._in_form(texts))
         exact = {self.text(bound): repr(bound) for bound in (self.minimum, self.maximum)}
         return stored([text if text is None else exact.get(text, text) for text in texts], self.dtype)
 
     def cells(self, values: pd.Series[Any]) -> pd.Series[Any]:
-        """See `CellColumn`."""
+        """Values as a file has them: in the form of the real table where they are stored as numbers."""
         if self._form is None or has_texts(values):
             return super().cells(values)
         texts = self._in_form(self.render(values))
@@ -183,7 +183,7 @@ class NumericalColumn(CellColumn):
         return [None if text is None else write[text] for text in texts]
 
     def rule(self, spelling: Spelling) -> str:
-        """See `CellColumn`."""
+        """The grammar of a cell that is not missing."""
         low, high = (self.text(bound) for bound in (self.minimum, self.maximum))
         return spelling.plain(self.name, numbers_between(low, high, self.decimals, self.digits), is_number=True)
 
@@ -252,16 +252,16 @@ class NumericalColumn(CellColumn):
         raise ValueError("holds numbers; give a number")
 
     def key(self, text: str) -> Decimal:
-        """See `CellColumn`."""
+        """What a canonical text is compared as."""
         return Decimal(text)
 
     @property
     def ordered_as(self) -> str:
-        """See `CellColumn`."""
+        """What values are in an order: numbers, dates or times of day; empty where they have none."""
         return "numbers"
 
     def findings(self, values: pd.Series[Any]) -> Iterator[str]:
-        """See `BaseColumn`."""
+        """How values are read that could be read otherwise, or do not come out as they are: phrases for people."""
         yield from super().findings(values)
         if self._form is not None and holds_texts(self.dtype):
             example = self._form.write(Decimal(self.text(self.maximum)))
@@ -274,11 +274,11 @@ class NumericalColumn(CellColumn):
                 yield f"rounded to {self.decimals} decimals"
 
     def summary(self) -> str:
-        """See `BaseColumn`."""
+        """The values in a few words."""
         return f"a {self.form} from {self.text(self.minimum)} to {self.text(self.maximum)}"
 
     def described(self) -> str:
-        """See `BaseColumn`."""
+        """The values in words, for a prompt."""
         spread = self.summary().removeprefix("a ")
         if self.mean is None or self.std is None or self.median is None:
             return spread
@@ -296,7 +296,7 @@ class NumericalColumn(CellColumn):
         return _significant(value, self.digits or DIGITS) if self.decimals is None else f"{value:.{self.decimals + 1}f}"
 
     def sdtype(self) -> dict[str, Any]:
-        """See `BaseColumn`."""
+        """The column in the metadata of SDV."""
         bounds = {"range_min": self.minimum, "range_max": self.maximum, "range_is_nullable": self.nullable}
         return {"sdtype": "numerical", "decimal_places": self.decimals, **bounds}
 

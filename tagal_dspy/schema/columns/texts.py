@@ -52,7 +52,7 @@ class TextColumn(CellColumn):
 
     @property
     def longest(self) -> int:
-        """See `CellColumn`."""
+        """Characters of a canonical text at most."""
         return self.max_length
 
     def number(self, text: str) -> float:
@@ -68,11 +68,11 @@ class TextColumn(CellColumn):
         return f"{number:.0f} characters"
 
     def render(self, values: pd.Series[Any]) -> list[str | None]:
-        """See `CellColumn`."""
+        """Canonical text of each value; None where it is missing."""
         return cleaned(self.present(values))
 
     def canonical(self, text: str | None) -> str | None:
-        """See `CellColumn`."""
+        """Canonical form of what an LM wrote; raises `CellError`."""
         stripped = self.missing_or(text)
         if stripped is None:
             return None
@@ -86,11 +86,11 @@ class TextColumn(CellColumn):
         return stripped
 
     def restore(self, texts: Sequence[str | None]) -> pd.Series[Any]:
-        """See `CellColumn`."""
+        """Values of the original dtype, from canonical texts."""
         return self.written(texts)
 
     def rule(self, spelling: Spelling) -> str:
-        """See `CellColumn`."""
+        """The grammar of a cell that is not missing."""
         return spelling.free(self.name, self.max_length, self.multiline)
 
     def narrowed(self, checks: Sequence[CellCheck]) -> CellColumn | None:
@@ -113,17 +113,17 @@ class TextColumn(CellColumn):
             yield f"{n_changed} texts lose blanks around them, control characters or their end"
 
     def summary(self) -> str:
-        """See `BaseColumn`."""
+        """The values in a few words."""
         return f"a text of up to {self.max_length} characters"
 
     def described(self) -> str:
-        """See `BaseColumn`."""
+        """The values in words, for a prompt."""
         mean = "" if self.mean_length is None else f", {self.mean_length:.0f} on average"
         lines = ", in one or more lines" if self.multiline else ""
         return f"text of up to {self.max_length} characters{mean}{lines}"
 
     def sdtype(self) -> dict[str, Any]:
-        """See `BaseColumn`."""
+        """The column in the metadata of SDV."""
         return {"sdtype": "text", "pii": False, "range_is_nullable": self.nullable}
 
 
