@@ -92,9 +92,7 @@ def _best(codec: RowCodec, text: str) -> Decoded:
     if not is_sure and _is_sound(codec, own):
         return own
     found = [*([] if is_sure else [own]), *_other_readings(codec, text, numbered)]
-    return max(
-        found, key=lambda each: (_n_fitting(schema, each.rows), _n_fitting(schema, each.rows, ()), len(each.rows))
-    )
+    return max(found, key=lambda each: _quality(schema, each))
 
 
 def _other_readings(codec: RowCodec, text: str, numbered: str) -> Iterator[Decoded]:
@@ -114,6 +112,12 @@ def _other_readings(codec: RowCodec, text: str, numbered: str) -> Iterator[Decod
 def _is_sound(codec: RowCodec, decoded: Decoded) -> bool:
     n_rows = len(decoded.rows)
     return 0 < n_rows == _n_fitting(codec.schema, decoded.rows) and not decoded.rejects
+
+
+def _quality(schema: TableSchema, found: Decoded) -> tuple[float, ...]:
+    """What is compared of two readings, the greater the better."""
+    rows = found.rows
+    return _n_fitting(schema, rows), _n_fitting(schema, rows, ()), len(rows), -len(found.rejects)
 
 
 def _n_fitting(schema: TableSchema, rows: Sequence[Row], tolerated: Sequence[RejectReason] = TOLERATED) -> float:

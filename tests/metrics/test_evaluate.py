@@ -127,7 +127,7 @@ def bad_tables(real: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.DataFrame
             real.drop(columns="rich").assign(wage=np.nan),
             real.drop(columns="job").head(1),
             [
-                "real: column 'wage' has no value at all",
+                "real: column 'wage' has no value at all: leave it out with `drop` or `--drop`",
                 "real: target 'rich' is not a column; the table has 'age', 'wage', 'job', 'town', 'owner'",
                 "synthetic: columns are missing: ['job']",
                 "synthetic: 1 rows; at least 2 are needed",
