@@ -24,6 +24,13 @@ settings.load_profile("suite")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file run in one process, and so do all that decode with the embedded model."""
+    for item in items:
+        is_embedded = item.path.name in ("test_embedded.py", "test_lark.py", "test_local.py", "test_readme.py")
+        item.add_marker(pytest.mark.xdist_group("embedded" if is_embedded else str(item.path)))
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(_CACHE, ignore_errors=True)
 
