@@ -105,9 +105,12 @@ def _decoded(raw: bytes, encoding: str | None) -> tuple[str, str]:
     for mark, name in marks.items():
         if raw.startswith(mark):
             return _as_text(raw, name), name.upper().removesuffix("-SIG")
-    if b"\0" in raw[:1000]:
+    n_zeros = raw[:_SAMPLE].count(b"\0")
+    if n_zeros > len(raw[:_SAMPLE]) / 4:  # of text in Latin letters without a mark
         name = "utf-16-le" if raw[1:2] == b"\0" else "utf-16-be"
         return _as_text(raw, name), "UTF-16"
+    if n_zeros:
+        raise DataError("it has bytes of zero, which no text has; give the encoding, or write the file anew")
     try:
         return raw.decode("utf-8"), "UTF-8"
     except UnicodeDecodeError:

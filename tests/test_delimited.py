@@ -207,6 +207,7 @@ def test_separator_and_encoding_can_be_given(tmp_path: Path) -> None:
         ("a,b\n1,2\n1,2,3\n", {}, "line 3 has 3 cells, and the header has 2"),
         ('a,b\n"x\ny",2\n1\n', {}, "line 4 has 1 cells, and the header has 2"),
         ("", {}, "it is empty"),
+        ("a,b\n1,\0\n", {}, "it has bytes of zero"),
         ("a,b\n1,2\n", {"encoding": "klingon"}, "the encoding 'klingon' is unknown"),
         ("é,b\n1,2\n", {"encoding": "ascii"}, "it is not encoded as ascii"),
         ("a,b\n1,2\n", {"separator": "::"}, "the separator '::' is not one character"),
