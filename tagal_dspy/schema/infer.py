@@ -121,15 +121,15 @@ def table_problems(frame: pd.DataFrame, target: str | None, overrides: SchemaOve
     found += [f"column name {name!r} is no Unicode text" for name in names if name != as_unicode(name)]
     if found:
         return found
-    broken = [name for name in names if not _is_unicode(frame[name])]
-    if broken:
-        return [f"column {name!r} holds halves of surrogate pairs, which are no Unicode text" for name in broken]
     objects = [name for name in names if frame[name].dtype == object]
     nested = [
         name for name in objects if any(issubclass(kind, (list, dict, set)) for kind in set(map(type, frame[name])))
     ]
     if nested:
         return [f"column {name!r} holds lists or objects; make columns of what is in them" for name in nested]
+    broken = [name for name in names if not _is_unicode(frame[name])]
+    if broken:
+        return [f"column {name!r} holds halves of surrogate pairs, which are no Unicode text" for name in broken]
     blank = [name for name in frame.columns if frame[name].isna().all()]
     found += [f"column {name!r} has no value at all: leave it out with `drop` or `--drop`" for name in blank]
     found += [f"the overrides name no column of the table: {name!r}" for name in overrides.columns if name not in names]
@@ -148,7 +148,7 @@ def _is_unicode(values: pd.Series[Any]) -> bool:
     levels = values.cat.categories.to_series() if isinstance(values.dtype, pd.CategoricalDtype) else values
     if not is_textual(levels):
         return True
-    text = "".join(value for value in levels if isinstance(value, str))
+    text = "".join(value for value in levels.unique() if isinstance(value, str))
     return text == as_unicode(text)
 
 

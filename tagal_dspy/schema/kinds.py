@@ -14,7 +14,7 @@ from tagal_dspy.schema.columns.base import MARKERS
 from tagal_dspy.schema.columns.datetimes import moment_format
 from tagal_dspy.schema.columns.ids import looks_like_ids
 from tagal_dspy.schema.columns.number_formats import recognised_format
-from tagal_dspy.schema.columns.storage import is_moments, is_textual
+from tagal_dspy.schema.columns.storage import first_value, is_moments, is_textual
 from tagal_dspy.schema.columns.texts import MAX_CHARACTERS
 
 FEWEST_TEXTS = 10
@@ -70,7 +70,7 @@ def _found(values: pd.Series[Any], override: ColumnOverride, decimal: str | None
         return _compact_dates(values, override.kind)
     if not is_textual(values) or (override.kind is None and looks_like_ids(str(values.name), values)):
         return None
-    unique = values.dropna().unique()
+    unique = values.dropna().unique() if isinstance(first_value(values), str) else ()
     if not len(unique) or not all(isinstance(value, str) for value in unique):
         return None
     markers = [text for text in unique if text.strip().casefold() in MARKERS]
@@ -116,10 +116,9 @@ def _kind_of(values: pd.Series[Any]) -> Kind:
         return "id"
     if is_numbers(values):
         return "numerical" if values.nunique() > 2 else "categorical"
-    present = values.dropna()
-    if not is_textual(values) or not all(isinstance(value, str) for value in present.unique()):
+    if not is_textual(values) or not isinstance(first_value(values), str):
         return "categorical"
-    return "text" if _is_text(present) else "categorical"
+    return "text" if _is_text(values.dropna()) else "categorical"
 
 
 def is_numbers(values: pd.Series[Any]) -> bool:
@@ -127,14 +126,17 @@ def is_numbers(values: pd.Series[Any]) -> bool:
     if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_timedelta64_dtype(values.dtype):
         return True
     if values.dtype == object:
-        return type(next(iter(values.dropna()), None)).__name__ in ("int", "float", "Decimal", "timedelta", "Timedelta")
+        return type(first_value(values)).__name__ in ("int", "float", "Decimal", "timedelta", "Timedelta")
     return str(values.dtype).startswith(("duration", "decimal"))
 
 
 def _is_text(present: pd.Series[Any]) -> bool:
-    if present.astype(str).str.len().max() > MAX_CHARACTERS:
+    different = present.unique()
+    if not all(isinstance(value, str) for value in different):
+        return False
+    if max(map(len, different)) > MAX_CHARACTERS:
         return True
-    n_different = present.nunique()
+    n_different = len(different)
     if n_different < FEWEST_TEXTS or n_different <= len(present) / 2:
         return False
     texts = present.astype(str)
@@ -148,5 +150,6 @@ def is_truth(values: pd.Series[Any]) -> bool:
     """Whether all values are true or false, whatever the dtype."""
     if pd.api.types.is_bool_dtype(values.dtype):
         return True
-    known: Any = values.dropna().unique() if values.dtype == object else ()
-    return len(known) > 0 and all(isinstance(value, (bool, np.bool_)) for value in known)
+    if values.dtype != object or not isinstance(first_value(values), (bool, np.bool_)):
+        return False
+    return all(isinstance(value, (bool, np.bool_)) for value in values.dropna().unique())

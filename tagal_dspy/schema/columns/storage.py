@@ -61,6 +61,8 @@ def storage_of(values: pd.Series[Any]) -> str:
 
 
 def _storage_of_objects(values: pd.Series[Any]) -> str:
+    if pd.api.types.infer_dtype(values, skipna=True) == "string":
+        return "object"
     present = values.dropna()
     types = {type(value) for value in present}
     names = sorted("str" if issubclass(each, str) else each.__name__ for each in types)
@@ -103,9 +105,14 @@ def is_textual(values: pd.Series[Any]) -> bool:
     return values.dtype == object or isinstance(values.dtype, pd.StringDtype)
 
 
+def first_value(values: pd.Series[Any]) -> Any:
+    """The first value that is not missing, None where all are."""
+    return next((value for value in values if not pd.isna(value)), None)
+
+
 def has_texts(values: pd.Series[Any]) -> bool:
     """Whether values are texts, which may stand for numbers."""
-    return is_textual(values) and isinstance(next(iter(values.dropna()), None), str)
+    return is_textual(values) and isinstance(first_value(values), str)
 
 
 def holds_texts(storage: str) -> bool:
@@ -190,7 +197,7 @@ def plain_values(values: pd.Series[Any]) -> pd.Series[Any]:
         # Of nanoseconds by whole numbers: a float of seconds has fewer digits than a long duration.
         seconds = [None if pd.isna(each) else Decimal(each.value).scaleb(-9) for each in nanoseconds]
         return pd.Series(seconds, dtype=object, index=values.index, name=values.name)
-    if values.dtype == object and isinstance(next(iter(values.dropna()), None), timedelta):
+    if values.dtype == object and isinstance(first_value(values), timedelta):
         return plain_values(values.astype("timedelta64[ns]"))
     return values
 
@@ -214,13 +221,13 @@ def is_moments(stored_as: pd.Series[Any] | str) -> bool:
             return inner.partition(":")[0] in _MOMENT_OBJECTS
         return not kind.startswith("category") and _is_moment_dtype(dtype_named(stored_as))
     if stored_as.dtype == object:
-        return type(next(iter(stored_as.dropna()), None)).__name__ in _MOMENT_OBJECTS
+        return type(first_value(stored_as)).__name__ in _MOMENT_OBJECTS
     return _is_moment_dtype(stored_as.dtype)
 
 
 def are_times(values: pd.Series[Any]) -> bool:
     """Whether values are times of day, without a date."""
-    return str(values.dtype).startswith(("time32", "time64")) or isinstance(next(iter(values.dropna()), None), time)
+    return str(values.dtype).startswith(("time32", "time64")) or isinstance(first_value(values), time)
 
 
 def _is_moment_dtype(dtype: Any) -> bool:
