@@ -257,6 +257,16 @@ def test_value_that_does_not_come_back_as_it_is_is_found(values: list[object], f
     assert finding in read_findings(frame, TableTask(frame, "y"))
 
 
+def test_word_that_makes_categories_of_numbers_is_said_and_can_stand_for_missing_ones(tmp_path: Path) -> None:
+    content = "x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)) + "unknown,1\n"
+    frame = read(tmp_path, content).frame
+    [*_, said] = read_findings(frame, TableTask(frame, "y"))
+    assert said.startswith("'x': categories, which are numbers but for 'unknown'")
+    dataset = read(tmp_path, content, missing=["unknown"])
+    assert kinds(dataset) == ["numerical", "categorical"]
+    assert written(dataset, tmp_path) == content
+
+
 def test_header_of_any_length_is_read(tmp_path: Path) -> None:
     names = [f"measurement number {place}" for place in range(6000)]
     dataset = read(tmp_path, ",".join(names) + "\n" + ",".join("1" * 6000) + "\n")

@@ -21,6 +21,9 @@ LONGEST_CATEGORY = 500
 MAX_LISTED = 40
 """Categories that are described with their share; of more, the most frequent ones, and how many others there are."""
 
+FEW_WORDS = 0.1
+"""Share of the categories up to which words among numbers may stand for missing ones."""
+
 
 class CategoricalColumn(CellColumn):
     """One value out of a closed set, each with its share of the rows that are not missing.
@@ -177,6 +180,12 @@ class CategoricalColumn(CellColumn):
             yield (
                 f"{marker!r} ({shares.get(marker, 0.0):.1%}) is a category; if it stands for a missing value, write "
                 f"missing = [{marker!r}] in the schema file"
+            )
+        words = [each for each in self.offered if not is_number(each) and each.strip().casefold() not in MARKERS]
+        if 0 < len(words) <= len(self.offered) * FEW_WORDS:
+            yield (
+                f"categories, which are numbers but for {', '.join(map(repr, words[:3]))}; if that stands for a "
+                f"missing value, write missing = {words[:3]} in the schema file"
             )
 
     def summary(self) -> str:
