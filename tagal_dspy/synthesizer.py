@@ -40,6 +40,7 @@ class TagalSynthesizer:
         critic_lm, summary_lm: criticise and summarise; `lm` where None.
         api_base: address of an OpenAI-compatible server, for models given by name that are not local.
         concurrency: calls to a server under way at once; found by trying where None.
+        trim: whether a local model is cut to the tokens that its prompts and rows need.
         preset: `grounded`, or `paper` for the published method as it is.
         program: a program to use instead of one made of `preset` and `settings`, e.g. an optimised one.
         seed: equal seeds and equal LM answers give equal tables, call by call since `fit`.
@@ -63,6 +64,7 @@ class TagalSynthesizer:
         summary_lm: str | dspy.LM | None = None,
         api_base: str | None = None,
         concurrency: int | None = None,
+        trim: bool = True,
         preset: str = "grounded",
         program: TagalLoop | None = None,
         seed: int = 0,
@@ -73,6 +75,7 @@ class TagalSynthesizer:
         self.summary_lm = summary_lm
         self.api_base = api_base
         self.concurrency = concurrency
+        self.trim = trim
         self.preset = preset
         self.program = program
         self.seed = whole("seed", seed, at_least=0)
@@ -277,13 +280,16 @@ class TagalSynthesizer:
     def _as_lm(self, lm: str | dspy.LM) -> dspy.LM:
         if not isinstance(lm, str):
             return lm
-        return make_lm(lm) if is_local(lm) else make_lm(lm, api_base=self.api_base, concurrency=self.concurrency)
+        if is_local(lm):
+            return make_lm(lm, trim=self.trim)
+        return make_lm(lm, api_base=self.api_base, concurrency=self.concurrency)
 
     def _check(self) -> None:
         for role in ("lm", "critic_lm", "summary_lm"):
             kinds = str | dspy.BaseLM if role == "lm" else str | dspy.BaseLM | None
             check_type(role, getattr(self, role), kinds, "a dspy.LM, or text such as 'local' or 'openai/gpt-4o-mini'")
         check_type("api_base", self.api_base, str | None, "the address of a server")
+        check_type("trim", self.trim, bool, "True or False")
         check_type("program", self.program, TagalLoop | None, "a program such as SynthLoop()")
         if self.concurrency is not None:
             whole("concurrency", self.concurrency, at_least=1)

@@ -113,6 +113,9 @@ def generate(
     max_cost: MaxCost = None,
     price: Price = None,
     concurrency: Concurrency = None,
+    no_trim: Annotated[
+        bool, typer.Option("--no-trim", help="Keep tokens of a local model that no row of the table needs: slower.")
+    ] = False,
     seed: Seed = None,
     notes: Notes = None,
     schema: Schema = None,
@@ -172,6 +175,7 @@ def generate(
         "encoding": encoding,
         "decimal": decimal,
         "all_rows": all_rows or None,
+        "trim": False if no_trim else None,
     }
     options = read_options(config, schema, given)
     if dry_run:

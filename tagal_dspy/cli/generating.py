@@ -161,6 +161,7 @@ def fitted(data: str, options: Options) -> tuple[TagalSynthesizer, Dataset]:
         summary_lm=options.summary_lm,
         api_base=options.api_base,
         concurrency=options.concurrency,
+        trim=options.trim,
         preset=options.preset,
         program=program,
         seed=options.seed,

@@ -250,9 +250,9 @@ def transfer(
 
 
 def _lm(spec: str, options: Options) -> dspy.LM:
-    return (
-        make_lm(spec) if is_local(spec) else make_lm(spec, api_base=options.api_base, concurrency=options.concurrency)
-    )
+    if is_local(spec):
+        return make_lm(spec, trim=options.trim)
+    return make_lm(spec, api_base=options.api_base, concurrency=options.concurrency)
 
 
 @contextmanager

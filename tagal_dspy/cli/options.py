@@ -32,6 +32,7 @@ class Options(BaseModel):
         all_rows: whether all rows are for training, and none withheld for validation and testing.
         rules: the `[[rules]]` tables, for `Rules.from_table`; they are validated where the schema is known.
         concurrency: calls to a server under way at once; found by trying where None.
+        trim: whether a local model is cut to the tokens that its prompts and rows need.
         price: US dollars for a million prompt and completion tokens, of models that are on no list of prices.
         budget: what the run may take.
         settings: fields of `RunSettings`.
@@ -46,6 +47,7 @@ class Options(BaseModel):
     summary_lm: str | None = None
     api_base: str | None = None
     concurrency: int | None = Field(default=None, ge=1)
+    trim: bool = True
     price: tuple[float, float] | None = None
     seed: int = Field(default=0, ge=0)
     where: str | None = None

@@ -192,8 +192,9 @@ def _objective(asked: dict[str, Any], place: Place) -> tuple[Objective, Options]
 
     @cache
     def lm(name: str) -> Any:
-        local = is_local(name)
-        return make_lm(name) if local else make_lm(name, api_base=options.api_base, concurrency=options.concurrency)
+        if is_local(name):
+            return make_lm(name, trim=options.trim)
+        return make_lm(name, api_base=options.api_base, concurrency=options.concurrency)
 
     runs = ProgramRuns(
         lm,

@@ -52,6 +52,26 @@ def as_lark(grammar: str) -> str:
     return lark if len(lark) <= LARGEST else grammar
 
 
+@lru_cache(maxsize=64)
+def literals(grammar: str) -> tuple[str, ...]:
+    """The texts that a grammar names, each behind a blank as it may stand in a sentence.
+
+    >>> literals('root ::= "yes" | "no"')
+    (' yes', ' no')
+    """
+    found = (token["literal"] for token in _TOKEN.finditer(grammar) if token["literal"] is not None)
+    return tuple(" " + "".join(_chars(text)) for text in found)
+
+
+def allows_free_text(grammar: str) -> bool:
+    """Whether a grammar allows any characters but some.
+
+    >>> allows_free_text('root ::= [^\\n]{1,9}')
+    True
+    """
+    return any(token["negation"] for token in _TOKEN.finditer(grammar))
+
+
 def _regex(bodies: dict[str, str], name: str) -> str:
     return _translated(bodies[name], lambda inner: f"({_regex(bodies, inner)})", str, "")
 

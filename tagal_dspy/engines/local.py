@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 from dspy import lm15
 
-from tagal_dspy.engines.lark import as_lark
+from tagal_dspy.engines.lark import allows_free_text, as_lark, literals
+from tagal_dspy.engines.vocabulary import Vocabulary, small_model
 from tagal_dspy.engines.weights import INSTALL_HINT, Weights, find_weights
 from tagal_dspy.errors import EngineError, PromptTooLongError
 from tagal_dspy.tokens import count_tokens
+
+_LOG = logging.getLogger(__name__)
 
 N_SLOTS = 16
 """Sequences decoded at once. On two old cores 16 slots decode about twice as many tokens a second as one."""
@@ -28,17 +32,72 @@ LOOK_SECONDS = 0.2
 """How long to look which cores are idle."""
 
 
+class Model:
+    """A model that llama.cpp serves in this process: loaded on first use, and again where a prompt needs more context.
+
+    Args:
+        weights: the model file and its style.
+        n_slots: how many sequences are decoded at once.
+        n_context: tokens of context to begin with, shared by the slots.
+    """
+
+    def __init__(self, weights: Weights, n_slots: int, n_context: int) -> None:
+        self.weights, self.n_slots, self.n_context = weights, n_slots, n_context
+        self._server: Any = None
+        self._starting = threading.Lock()
+
+    def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a completion, or to a chat where the body has messages."""
+        while True:
+            server, n_context = self._started()
+            answer = server.handle_chat_completions(body) if "messages" in body else server.handle_completions(body)
+            problem = answer.get("error")
+            if problem is None:
+                return cast("dict[str, Any]", answer)
+            if "context" not in str(problem.get("type", "")) + str(problem.get("message", "")).lower():
+                raise lm15.InvalidRequestError(f"{self.weights.name}: {problem.get('message', problem)}")
+            self._enlarge(n_context, problem.get("n_prompt_tokens"))
+
+    def _started(self) -> tuple[Any, int]:
+        with self._starting:
+            if self._server is None:
+                self._server = _start(self.weights, self.n_slots, self.n_context)
+            return self._server, self.n_context
+
+    def _enlarge(self, n_context: int, n_prompt: int | None) -> None:
+        """Have the next start take a context that holds the prompt; raises `PromptTooLongError` at the limit."""
+        with self._starting:
+            if self.n_context > n_context:
+                return  # another call did so meanwhile
+            if n_context >= LARGEST_CONTEXT:
+                size = f"{n_prompt} tokens" if n_prompt else "the prompt and its rows"
+                raise PromptTooLongError(
+                    f"{size} do not fit the {n_context} tokens of {self.weights.name}; use fewer few-shots (--shots), "
+                    "fewer rows a draw, or a model with a larger context"
+                )
+            while self.n_context <= max(n_context, 2 * (n_prompt or 0)):
+                self.n_context *= 2
+            self._server = None
+
+    def close(self) -> None:
+        """Free the model; the next call loads it again."""
+        with self._starting:
+            self._server = None
+
+
 class LocalEngine:
     """A llama.cpp server inside this process, spoken to without a socket.
 
     Obeys DSPy's engine contract: one canonical request in, one response out. Per call, `metadata={"tagal": {...}}`
     may hold a `grammar` in GBNF and a number of `branches`: continuations of the one prompt, drawn side by side and
-    joined to one answer, so that the prompt is evaluated once.
+    joined to one answer, so that the prompt is evaluated once. Calls with a grammar are answered by a model with the
+    tokens alone that their prompts and grammars need, unless the grammar allows free text.
 
     Args:
         weights: the model file and its style, from `find_weights`.
         n_slots: how many sequences are decoded at once.
         n_context: tokens of context to begin with, shared by the slots.
+        trim: whether the vocabulary is cut to what is needed.
     """
 
     supports_response_schema = True
@@ -49,30 +108,27 @@ class LocalEngine:
     context_window = LARGEST_CONTEXT
     count_tokens = staticmethod(count_tokens)
 
-    def __init__(self, weights: Weights, n_slots: int = N_SLOTS, n_context: int = SMALLEST_CONTEXT) -> None:
+    def __init__(
+        self, weights: Weights, n_slots: int = N_SLOTS, n_context: int = SMALLEST_CONTEXT, *, trim: bool = True
+    ) -> None:
         self.weights = weights
         self.style = weights.style
-        self._n_slots = n_slots
-        self._n_context = n_context
-        self._server: Any = None
-        self._starting = threading.Lock()
+        self._whole = Model(weights, n_slots, n_context)
+        self._small = SmallModel(self._whole) if trim else None
 
     def complete(self, request: lm15.Request) -> lm15.Response:
         """Answer one request; a prompt that needs a larger context than is loaded has the model loaded anew."""
-        body, chat = self._body(request), self.style == "chat"
-        while True:
-            server, n_context = self._started()
-            answer = server.handle_chat_completions(body) if chat else server.handle_completions(body)
-            problem = answer.get("error")
-            if problem is None:
-                return _response(request, answer)
-            if "context" not in str(problem.get("type", "")) + str(problem.get("message", "")).lower():
-                raise lm15.InvalidRequestError(f"{self.weights.name}: {problem.get('message', problem)}")
-            self._enlarge(n_context, problem.get("n_prompt_tokens"))
+        body = self._body(request)
+        return _response(request, self._model(request).complete(body))
+
+    def _model(self, request: lm15.Request) -> Model:
+        grammar = _extra(request).get("grammar")
+        if self._small is None or grammar is None:
+            return self._whole
+        return self._small.model_for([message["content"] for message in _messages(request)], grammar)
 
     def _body(self, request: lm15.Request) -> dict[str, Any]:
-        config = request.config
-        extra = (config.extensions or {}).get("metadata", {}).get("tagal", {})
+        config, extra = request.config, _extra(request)
         body: dict[str, Any] = {
             "n": extra.get("branches", 1),
             "cache_prompt": True,
@@ -97,31 +153,11 @@ class LocalEngine:
             body["prompt"] = "\n\n".join(message["content"] for message in _messages(request))
         return body
 
-    def _started(self) -> tuple[Any, int]:
-        with self._starting:
-            if self._server is None:
-                self._server = _start(self.weights, self._n_slots, self._n_context)
-            return self._server, self._n_context
-
-    def _enlarge(self, n_context: int, n_prompt: int | None) -> None:
-        """Have the next start take a context that holds the prompt; raises `PromptTooLongError` at the limit."""
-        with self._starting:
-            if self._n_context > n_context:
-                return  # another call did so meanwhile
-            if n_context >= LARGEST_CONTEXT:
-                size = f"{n_prompt} tokens" if n_prompt else "the prompt and its rows"
-                raise PromptTooLongError(
-                    f"{size} do not fit the {n_context} tokens of {self.weights.name}; use fewer few-shots (--shots), "
-                    "fewer rows a draw, or a model with a larger context"
-                )
-            while self._n_context <= max(n_context, 2 * (n_prompt or 0)):
-                self._n_context *= 2
-            self._server = None
-
     def close(self) -> None:
         """Free the model; the next call loads it again."""
-        with self._starting:
-            self._server = None
+        self._whole.close()
+        if self._small is not None:
+            self._small.close()
 
     def dump_state(self) -> dict[str, Any]:
         """What a saved program says of its engine: the model's name, no path."""
@@ -129,6 +165,47 @@ class LocalEngine:
 
     def __deepcopy__(self, memo: object) -> LocalEngine:
         return self
+
+
+class SmallModel:
+    """The model with the tokens alone that calls need; calls that need more have it made anew, with these as well."""
+
+    def __init__(self, whole: Model) -> None:
+        self._whole = whole
+        self._vocabulary: Vocabulary | None = None
+        self._model: Model | None = None
+        self._choosing = threading.Lock()
+        self._has_said: set[str] = set()
+
+    def model_for(self, texts: list[str], grammar: str) -> Model:
+        """The model that answers these texts under a grammar: the whole one where no other can."""
+        if allows_free_text(grammar):
+            return self._say("free text needs the whole vocabulary, which takes about three times as long")
+        with self._choosing:
+            try:
+                self._vocabulary = self._vocabulary or Vocabulary(self._whole.weights.path)
+                needs_more = self._vocabulary.add([*texts, *literals(grammar)])
+                if not self._vocabulary.is_small:
+                    return self._say("the texts need so many tokens that the whole vocabulary is kept")
+                if self._model is None or needs_more:
+                    path = small_model(self._whole.weights, self._vocabulary)
+                    n_context = self._whole.n_context if self._model is None else self._model.n_context
+                    self._model = Model(self._whole.weights._replace(path=path), self._whole.n_slots, n_context)
+            except (OSError, ValueError) as error:
+                return self._say(f"the whole vocabulary is kept, a smaller one cannot be made: {error}")
+            return self._model
+
+    def _say(self, why: str) -> Model:
+        """Say once why the whole model is used."""
+        if why not in self._has_said:
+            self._has_said.add(why)
+            _LOG.warning("%s: %s", self._whole.weights.name, why)
+        return self._whole
+
+    def close(self) -> None:
+        """Free the model; the next call loads it again."""
+        if self._model is not None:
+            self._model.close()
 
 
 class AsyncLocalEngine:
@@ -149,18 +226,18 @@ class AsyncLocalEngine:
         return self
 
 
-_engines: dict[str, LocalEngine] = {}
+_engines: dict[tuple[str, bool], LocalEngine] = {}
 _engines_lock = threading.Lock()
 
 
-def shared_engine(spec: str) -> LocalEngine:
+def shared_engine(spec: str, *, trim: bool = True) -> LocalEngine:
     """The one engine of this process for a model; it is freed at exit."""
     weights = find_weights(spec)
     with _engines_lock:
-        if weights.name not in _engines:
-            _engines[weights.name] = LocalEngine(weights)
-            atexit.register(_engines[weights.name].close)
-        return _engines[weights.name]
+        if (weights.name, trim) not in _engines:
+            engine = _engines[weights.name, trim] = LocalEngine(weights, trim=trim)
+            atexit.register(engine.close)
+        return _engines[weights.name, trim]
 
 
 def _start(weights: Weights, n_slots: int, n_context: int) -> Any:
@@ -209,6 +286,12 @@ def _free_share(times: Any) -> float:
     # Of less than a second, psutil's percentages are no percentages: they do not add up to 100.
     free = sum(getattr(times, name, 0.0) for name in ("idle", "iowait"))
     return float(free / max(sum(times), 1e-9))
+
+
+def _extra(request: lm15.Request) -> dict[str, Any]:
+    """What a call says to this engine alone."""
+    extra: dict[str, Any] = (request.config.extensions or {}).get("metadata", {}).get("tagal", {})
+    return extra
 
 
 def _messages(request: lm15.Request) -> list[dict[str, str]]:

@@ -15,7 +15,9 @@ CONNECTION = ("api_key", "model_type", "timeout", "num_retries", "concurrency")
 """Options of the engine, not of the LM."""
 
 
-def make_lm(spec: str = "local", *, api_base: str | None = None, cache: bool = True, **options: Any) -> dspy.LM:
+def make_lm(
+    spec: str = "local", *, api_base: str | None = None, cache: bool = True, trim: bool = True, **options: Any
+) -> dspy.LM:
     """A DSPy language model.
 
     Args:
@@ -23,6 +25,8 @@ def make_lm(spec: str = "local", *, api_base: str | None = None, cache: bool = T
             Hugging Face Hub), or a DSPy model string such as `openai/gpt-4o-mini` or `ollama_chat/llama3.1`.
         api_base: address of an OpenAI-compatible server, for DSPy model strings.
         cache: whether DSPy may answer from its cache.
+        trim: whether a local model is cut to the tokens that its prompts and rows need, which is two to four times as
+            fast and draws from the same distribution.
         options: passed to `dspy.LM`, e.g. `temperature`, `max_tokens`; of a model on a server also `api_key`,
             `timeout` (seconds for one try), `num_retries` and `concurrency` as in `RemoteEngine`.
 
@@ -38,7 +42,7 @@ def make_lm(spec: str = "local", *, api_base: str | None = None, cache: bool = T
             raise SettingsError(
                 "api_base is the address of a server, and a local model has none; leave one of them out"
             )
-        engine = shared_engine(spec)
+        engine = shared_engine(spec, trim=trim)
         name = f"llamacpp/{engine.weights.name}"
         return dspy.LM(
             name, engine=engine, async_engine=AsyncLocalEngine(engine), cache=cache, num_retries=0, **options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import namedtuple
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,9 @@ from dspy import lm15
 
 from tagal_dspy.codecs import CsvCodec
 from tagal_dspy.engines import LocalEngine, Weights, find_weights, local, make_lm
+from tagal_dspy.engines.lark import as_lark, literals
+from tagal_dspy.engines.local import Model, SmallModel
+from tagal_dspy.engines.vocabulary import Vocabulary, small_model
 from tagal_dspy.errors import EngineError, PromptTooLongError
 from tagal_dspy.schema import TableSchema
 
@@ -120,3 +124,58 @@ def test_threads_are_as_many_as_cores_are_idle(
     monkeypatch.setattr(psutil, "cpu_times_percent", lambda **_: [times(**share) for share in shares])
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(len(shares))), raising=False)
     assert local._n_threads() == n_threads
+
+
+@pytest.fixture(scope="module")
+def models() -> Iterator[tuple[Model, Model, str, str, list[list[int | bool]]]]:
+    """The whole model and one of a table's tokens, a prompt, a grammar, and the tokens that only the whole one has."""
+    frame = pd.DataFrame({"age": range(20, 60), "job": ["clerk", "cook", "smith", "Liège"] * 10})
+    schema = TableSchema.infer(frame)
+    codec, weights = CsvCodec(schema), find_weights("local")
+    prompt, grammar = codec.encode(schema.to_rows(frame)[:4]), codec.grammar(3)
+    vocabulary = Vocabulary(weights.path)
+    vocabulary.add([prompt, *literals(grammar)])
+    small = Model(weights._replace(path=small_model(weights, vocabulary)), 1, 512)
+    whole = Model(weights, 1, 512)
+    others = [[token, False] for token in range(vocabulary.n_tokens) if token not in vocabulary.needed]
+    yield small, whole, prompt, grammar, others
+    small.close()
+    whole.close()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_model_of_the_tokens_of_a_table_writes_what_the_whole_one_writes_with_them(
+    models: tuple[Model, Model, str, str, list[list[int | bool]]], temperature: float
+) -> None:
+    small, whole, prompt, grammar, others = models
+    body = {"prompt": prompt, "grammar": as_lark(grammar), "seed": 3, "temperature": temperature, "max_tokens": -1}
+    body |= {"cache_prompt": False, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+    first, second = small.complete(body), whole.complete(body | {"logit_bias": others} if temperature else body)
+    assert first["choices"][0]["text"] == second["choices"][0]["text"]
+    assert first["usage"] == second["usage"]
+
+
+def test_whole_model_answers_where_another_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = Model(find_weights("local"), 1, 512)
+    small = SmallModel(whole)
+    assert small.model_for(["age,note\n"], 'root ::= "1," [^"]{1,9}') is whole
+    (tmp_path / "vocabularies").write_text("a file is in the way")
+    monkeypatch.setenv("TAGAL_CACHE_DIR", str(tmp_path))
+    for _ in range(2):
+        assert small.model_for(["age\n"], 'root ::= "1"') is whole
+    said = [record.message.partition(": ")[2] for record in caplog.records]
+    assert [line.partition(",")[0] for line in said] == [
+        "free text needs the whole vocabulary",
+        "the whole vocabulary is kept",
+    ]
+
+
+def test_vocabulary_grows_with_what_calls_need_and_stays_otherwise() -> None:
+    small = SmallModel(Model(find_weights("local"), 1, 512))
+    first = small.model_for(["age,job\n"], 'root ::= "clerk"')
+    assert small.model_for(["age\n"], 'root ::= "clerk"') is first
+    second = small.model_for(["age\n"], 'root ::= "Zimbabwean"')
+    assert second is not first
+    assert small.model_for(["age,job\n"], 'root ::= "clerk"') is second
