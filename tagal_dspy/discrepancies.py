@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.profile import Floats, Ints, Profile, profile_of
@@ -128,10 +127,12 @@ def _threshold(profile: Profile, found: Discrepancy) -> float:
 
 def _surprise(k: Any, n: Any, real_k: Any, real_n: Any) -> Floats:
     """-log10 of the two-sided chance that k of n and real_k of real_n come from one population (hypergeometric)."""
+    from scipy.stats import hypergeom
+
     k, n, real_k, real_n = (np.asarray(each) for each in (k, n, real_k, real_n))
     population, marked = n + real_n, k + real_k
-    above = stats.hypergeom.sf(k - 1, population, marked, n)
-    below = stats.hypergeom.cdf(k, population, marked, n)
+    above = hypergeom.sf(k - 1, population, marked, n)
+    below = hypergeom.cdf(k, population, marked, n)
     return _surprise_of(2 * np.minimum(above, below))
 
 
@@ -235,6 +236,8 @@ def _below(profile: Profile, place: int, bins: Ints) -> list[_Share]:
 
 def _pairs(profile: Profile, cells: Ints) -> list[Discrepancy]:
     """Relations: each pair's counts against the real relation brought to the same margins."""
+    from scipy.stats import chi2
+
     tables, n, real_n = profile.crossed(cells), len(cells), len(profile.rows)
     if not profile.pairs:
         return []
@@ -243,7 +246,7 @@ def _pairs(profile: Profile, cells: Ints) -> list[Discrepancy]:
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = np.where(expected > 0, (observed - expected) ** 2 / (expected + 0.5), 0.0)
     freedom = np.maximum(1, ((observed.sum(2) > 0).sum(1) - 1) * ((observed.sum(1) > 0).sum(1) - 1))
-    surprises = _surprise_of(stats.chi2.sf(parts.sum((1, 2)) / (1 + n / real_n), freedom))
+    surprises = _surprise_of(chi2.sf(parts.sum((1, 2)) / (1 + n / real_n), freedom))
     target = profile.schema.target
     found = []
     for i in np.flatnonzero(surprises > LEAST_SURPRISE):
@@ -293,17 +296,19 @@ def _level(profile: Profile, place: int, level: int) -> str:
 
 
 def _repetitions(profile: Profile, rows: Sequence[Row]) -> list[Discrepancy]:
+    from scipy.stats import binom, hypergeom, poisson
+
     n, real_n = len(rows), len(profile.rows)
     n_duplicates = n - len(set(rows))
     # Of a real row that stands m times in the table, a sample of n holds none with a known chance.
     n_sampled, times = min(n, real_n), np.array(list(profile.multiplicities))
-    some = 1 - stats.hypergeom.pmf(0, real_n, times, n_sampled)
+    some = 1 - hypergeom.pmf(0, real_n, times, n_sampled)
     usual = max(n_sampled - float(some @ np.array(list(profile.multiplicities.values()))), 0.0)
     duplicates = Discrepancy(
         kind="duplicates",
         columns=(),
         text=f"{_percent(n_duplicates / n)} of the rows repeat another one; in real rows it is {_percent(usual / n)}",
-        surprise=float(_surprise_of(stats.poisson.sf(n_duplicates - 1, usual + 0.5))),
+        surprise=float(_surprise_of(poisson.sf(n_duplicates - 1, usual + 0.5))),
         excess=(n_duplicates - usual) / n,
     )
     n_collisions = sum(row in profile.known for row in rows)
@@ -312,7 +317,7 @@ def _repetitions(profile: Profile, rows: Sequence[Row]) -> list[Discrepancy]:
         kind="collisions",
         columns=(),
         text=f"{_percent(n_collisions / n)} of the rows copy real ones; of new real rows {_percent(usual_share)} would",
-        surprise=float(_surprise_of(stats.binom.sf(n_collisions - 1, n, usual_share))),
+        surprise=float(_surprise_of(binom.sf(n_collisions - 1, n, usual_share))),
         excess=n_collisions / n - usual_share,
     )
     return [duplicates, collisions]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.profile import Floats, Ints, profile_of
@@ -86,7 +85,9 @@ class QuickScore:
 
 def _area(scores: Floats, positive: np.ndarray) -> float:
     """Area under the ROC curve, ties counted half."""
-    ranks = stats.rankdata(scores)
+    from scipy.stats import rankdata
+
+    ranks = rankdata(scores)
     n_positive = int(positive.sum())
     above = ranks[positive].sum() - n_positive * (n_positive + 1) / 2
     return float(above / (n_positive * (len(scores) - n_positive)))

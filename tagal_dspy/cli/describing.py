@@ -9,7 +9,6 @@ from tagal_dspy.cli.terminal import out, out_json
 from tagal_dspy.datasets import Dataset, load_dataset, read_table
 from tagal_dspy.findings import read_findings
 from tagal_dspy.rules import Rules, suggest_rules
-from tagal_dspy.synthesizer import TagalSynthesizer
 from tagal_dspy.task import TableTask
 
 
@@ -37,6 +36,8 @@ def suggest(data: str, options: Options, as_json: bool) -> None:
 
 def preview(data: str, options: Options) -> None:
     """Print the first prompts."""
+    from tagal_dspy.synthesizer import TagalSynthesizer
+
     dataset = load_dataset(data, options.table)
     synthesizer = TagalSynthesizer(options.lm, preset=options.preset, seed=options.seed, **options.settings)
     examples = read_table(options.examples) if options.examples else None
