@@ -88,7 +88,7 @@ def report(name: str, n_rows: int) -> tuple[list[str], dict[str, bool]]:
     synthesizer.sample(n_rows)
     seconds, calls = time.perf_counter() - started, list(Watched.calls)
     written, evaluated = sum(call.written for call in calls), sum(call.prompt - call.reused for call in calls)
-    server, asked = make_lm("local").engine._started()[0], calls[-1].body
+    server, asked = Watched.latest, calls[-1].body
     grammar = as_lark(RowGenerator().wire(synthesizer.task_).grammar(100))
     plain, held = decode_speed(server, free(asked)), decode_speed(server, asked | {"grammar": grammar})
     reading = prompt_speed(server, free(asked))

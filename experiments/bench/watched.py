@@ -29,13 +29,15 @@ class Answered:
 
 
 class Watched:
-    """A server that keeps what its calls took in `calls`."""
+    """A server that keeps what its calls took in `calls`; `latest` is the one that was started last."""
 
     calls: ClassVar[list[Answered]] = []
+    latest: ClassVar[Watched]
     _lock = threading.Lock()
 
     def __init__(self, server: Any) -> None:
         self._server = server
+        Watched.latest = self
 
     def handle_completions(self, body: dict[str, Any]) -> dict[str, Any]:
         return self._answered(self._server.handle_completions, body)
