@@ -49,7 +49,7 @@ class Model:
     def complete(self, body: dict[str, Any]) -> dict[str, Any]:
         """The answer to a completion, or to a chat where the body has messages."""
         while True:
-            server, n_context = self._started()
+            server, n_context = self.start()
             answer = server.handle_chat_completions(body) if "messages" in body else server.handle_completions(body)
             problem = answer.get("error")
             if problem is None:
@@ -58,7 +58,8 @@ class Model:
                 raise lm15.InvalidRequestError(f"{self.weights.name}: {problem.get('message', problem)}")
             self._enlarge(n_context, problem.get("n_prompt_tokens"))
 
-    def _started(self) -> tuple[Any, int]:
+    def start(self) -> tuple[Any, int]:
+        """Load the model unless it is loaded: the server and its context; raises `EngineError`."""
         with self._starting:
             if self._server is None:
                 self._server = _start(self.weights, self.n_slots, self.n_context)
@@ -176,24 +177,33 @@ class SmallModel:
         self._model: Model | None = None
         self._choosing = threading.Lock()
         self._has_said: set[str] = set()
+        self._has_failed = False
 
     def model_for(self, texts: list[str], grammar: str) -> Model:
         """The model that answers these texts under a grammar: the whole one where no other can."""
         if allows_free_text(grammar):
             return self._say("free text needs the whole vocabulary, which takes about three times as long")
         with self._choosing:
+            if self._has_failed:
+                return self._whole
             try:
-                self._vocabulary = self._vocabulary or Vocabulary(self._whole.weights.path)
-                needs_more = self._vocabulary.add([*texts, *literals(grammar)])
-                if not self._vocabulary.is_small:
-                    return self._say("the texts need so many tokens that the whole vocabulary is kept")
-                if self._model is None or needs_more:
-                    path = small_model(self._whole.weights, self._vocabulary)
-                    n_context = self._whole.n_context if self._model is None else self._model.n_context
-                    self._model = Model(self._whole.weights._replace(path=path), self._whole.n_slots, n_context)
-            except (OSError, ValueError) as error:
-                return self._say(f"the whole vocabulary is kept, a smaller one cannot be made: {error}")
-            return self._model
+                return self._made_for([*texts, *literals(grammar)])
+            except (OSError, ValueError, EngineError) as error:
+                self._has_failed = True
+                return self._say(f"the whole vocabulary is kept, a smaller one cannot be used: {error}")
+
+    def _made_for(self, texts: list[str]) -> Model:
+        weights = self._whole.weights
+        self._vocabulary = self._vocabulary or Vocabulary(weights.path)
+        needs_more = self._vocabulary.add(texts)
+        if not self._vocabulary.is_small:
+            return self._say("the texts need so many tokens that the whole vocabulary is kept")
+        if self._model is None or needs_more:
+            n_context = (self._model or self._whole).n_context
+            path = small_model(weights, self._vocabulary)
+            self._model = Model(weights._replace(path=path), self._whole.n_slots, n_context)
+            self._model.start()
+        return self._model
 
     def _say(self, why: str) -> Model:
         """Say once why the whole model is used."""

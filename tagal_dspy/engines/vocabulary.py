@@ -22,7 +22,7 @@ from tagal_dspy.engines.gguf import Gguf, Ids
 from tagal_dspy.engines.weights import Weights, cache_dir
 
 LONGEST = 32
-"""Characters of a token that is looked for in texts."""
+"""Characters of tokens that are looked up; the few longer ones are looked for in each text."""
 
 MOST_SHARE = 0.25
 """Share of the tokens above which a smaller vocabulary saves too little."""
@@ -31,7 +31,7 @@ MOST_FILES = 8
 """Models that are kept in the cache; the one used last is deleted last."""
 
 _NORMAL, _BYTE = 1, 6
-_UNUSED = (b"unused", b"reserved")
+_UNUSED = ("unused", "reserved")
 _FIGURES = string.digits + string.punctuation + " \n\t"
 _DIGEST = hashlib.sha256().digest_size
 
@@ -41,7 +41,8 @@ class Vocabulary:
 
     def __init__(self, path: Path) -> None:
         self._gguf = Gguf(path)
-        self._ids = {token: i for i, token in enumerate(self._gguf.tokens)}
+        self._ids = {token.decode(errors="replace"): i for i, token in enumerate(self._gguf.tokens)}
+        self._long = [token for token in self._ids if len(token) > LONGEST]
         self._is_bytes = self._gguf.fields["tokenizer.ggml.model"].value == b"gpt2"
         self._known: set[str] = set()
         self.needed: set[int] = set(self._always())
@@ -54,9 +55,8 @@ class Vocabulary:
         kinds = self._gguf.numbers("tokenizer.ggml.token_type")
         for token, i in self._ids.items():
             if kinds[i] == _NORMAL:
-                text = token.decode(errors="replace")
-                is_single = len(text) == 1 and (self._is_bytes or text.isascii())
-                if is_single or figures.issuperset(text):
+                is_single = len(token) == 1 and (self._is_bytes or token.isascii())
+                if is_single or figures.issuperset(token):
                     yield i
             elif kinds[i] == _BYTE or not any(word in token for word in _UNUSED):
                 yield i
@@ -67,18 +67,18 @@ class Vocabulary:
     def add(self, texts: Iterable[str]) -> bool:
         """Whether texts need tokens that none before them did; they are needed from now on."""
         lines = {line for text in texts for line in text.splitlines(keepends=True)} - self._known
-        found = {i for line in lines for i in self._within(self._spelled(line))} - self.needed
+        # Some tokenizers put a blank in front of a text.
+        found = {i for line in lines for i in self._within(self._spelled(f" {line}"))} - self.needed
         self._known |= lines
         self.needed |= found
         return bool(found)
 
     def _within(self, text: str) -> Iterator[int]:
         for start in range(len(text)):
-            for end in range(start + 2, min(start + LONGEST, len(text)) + 1):
-                if (i := self._ids.get(text[start:end].encode())) is not None:
+            for end in range(start + 1, min(start + LONGEST, len(text)) + 1):
+                if (i := self._ids.get(text[start:end])) is not None:
                     yield i
-            if (i := self._ids.get(text[start].encode())) is not None:
-                yield i
+        yield from (self._ids[token] for token in self._long if token in text)
 
     def _spelled(self, text: str) -> str:
         """A text as tokens are spelled."""

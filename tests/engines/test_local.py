@@ -161,7 +161,7 @@ def test_whole_model_answers_where_another_cannot(
     whole = Model(find_weights("local"), 1, 512)
     small = SmallModel(whole)
     assert small.model_for(["age,note\n"], 'root ::= "1," [^"]{1,9}') is whole
-    (tmp_path / "vocabularies").write_text("a file is in the way")
+    (tmp_path / "vocabularies").write_text("a file is in the way of a cache that cannot be written")
     monkeypatch.setenv("TAGAL_CACHE_DIR", str(tmp_path))
     for _ in range(2):
         assert small.model_for(["age\n"], 'root ::= "1"') is whole
@@ -179,3 +179,16 @@ def test_vocabulary_grows_with_what_calls_need_and_stays_otherwise() -> None:
     second = small.model_for(["age\n"], 'root ::= "Zimbabwean"')
     assert second is not first
     assert small.model_for(["age,job\n"], 'root ::= "clerk"') is second
+
+
+def test_model_that_cannot_be_loaded_with_fewer_tokens_is_used_whole(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(*_: object) -> None:
+        raise EngineError("unknown architecture")
+
+    monkeypatch.setattr(local, "_start", refused)
+    whole = Model(find_weights("local"), 1, 512)
+    small = SmallModel(whole)
+    assert [small.model_for(["age\n"], 'root ::= "1"') for _ in range(2)] == [whole, whole]
+    assert len(caplog.records) == 1
