@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from collections.abc import Callable
@@ -17,6 +18,9 @@ MAGIC = b"GGUF"
 ALIGNMENT = 32
 TEXT, ARRAY = 8, 9
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+
+Q5_0, Q8_0 = 6, 8
+"""Kinds of weights: 32 of five or eight bits behind their common factor."""
 
 TOKENS, MERGES = "tokenizer.ggml.tokens", "tokenizer.ggml.merges"
 
@@ -111,7 +115,10 @@ class Gguf:
         return np.frombuffer(field.value, f"<{_SCALARS[field.item_kind]}")
 
     def write(self, file: BinaryIO, kept: Ids) -> None:
-        """Write the same model with these tokens alone: their weights are copied as they are.
+        """Write the same model with these tokens alone.
+
+        Weights are copied as they are, but for those of five bits: they are written as the same numbers in eight bits,
+        which are multiplied faster.
 
         Args:
             file: what to write to.
@@ -128,7 +135,7 @@ class Gguf:
         place = 0
         for tensor, shape, data in tensors:
             file.write(_packed_text(tensor.name) + struct.pack(f"<I{len(shape)}Q", len(shape), *shape))
-            file.write(struct.pack("<IQ", tensor.kind, place))
+            file.write(struct.pack("<IQ", Q8_0 if tensor.kind == Q5_0 else tensor.kind, place))
             place += len(data) + -len(data) % self.alignment
         self._pad(file)
         for *_, data in tensors:
@@ -140,11 +147,20 @@ class Gguf:
 
     def _rows(self, tensor: Tensor, kept: Ids, n_tokens: int) -> tuple[tuple[int, ...], memoryview]:
         data = memoryview(self._bytes)[self._data + tensor.start : self._data + tensor.end]
-        if tensor.shape[-1] != n_tokens:
-            return tensor.shape, data
-        size = len(data) // n_tokens  # what is left over pads the tensor
-        rows = np.frombuffer(data, np.uint8, n_tokens * size).reshape(n_tokens, size)
-        return (*tensor.shape[:-1], len(kept)), memoryview(rows[kept].tobytes())
+        shape = tensor.shape
+        if shape[-1] == n_tokens:
+            size = len(data) // n_tokens  # what is left over pads the tensor
+            rows = np.frombuffer(data, np.uint8, n_tokens * size).reshape(n_tokens, size)
+            shape, data = (*shape[:-1], len(kept)), memoryview(rows[kept].tobytes())
+        return shape, as_eight_bits(data, math.prod(shape)) if tensor.kind == Q5_0 else data
+
+
+def as_eight_bits(data: memoryview, n_weights: int) -> memoryview:
+    """Weights of Q5_0 as Q8_0: a block is the factor, 32 fifth bits, 16 bytes of two weights' lower bits each."""
+    blocks = np.frombuffer(data, np.uint8, n_weights // 32 * 22).reshape(-1, 22)
+    fifth = np.unpackbits(blocks[:, 2:6], axis=1, bitorder="little") << 4
+    lower = np.hstack([blocks[:, 6:] & 15, blocks[:, 6:] >> 4])
+    return memoryview(np.hstack([blocks[:, :2], (lower | fifth) - 16]).tobytes())
 
 
 def _with_tokens(name: str, field: Field, kept: Ids, n_tokens: int) -> Field:

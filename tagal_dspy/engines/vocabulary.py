@@ -30,6 +30,9 @@ MOST_SHARE = 0.25
 MOST_FILES = 8
 """Models that are kept in the cache; the one used last is deleted last."""
 
+_LAYOUT = b"2"
+"""Of the files in the cache; one of another layout is not looked for."""
+
 _NORMAL, _BYTE = 1, 6
 _UNUSED = ("unused", "reserved")
 _FIGURES = string.digits + string.punctuation + " \n\t"
@@ -127,7 +130,7 @@ def small_model(weights: Weights, vocabulary: Vocabulary) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    wanted = hashlib.sha256(weights.name.encode() + vocabulary.ids().tobytes()).hexdigest()[:16]
+    wanted = hashlib.sha256(_LAYOUT + weights.name.encode() + vocabulary.ids().tobytes()).hexdigest()[:16]
     folder = cache_dir() / "vocabularies"
     path = folder / f"{wanted}.gguf"
     if not _is_intact(path):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tagal_dspy.engines import Weights, find_weights
-from tagal_dspy.engines.gguf import Gguf
+from tagal_dspy.engines.gguf import Gguf, as_eight_bits
 from tagal_dspy.engines.vocabulary import MOST_FILES, Vocabulary, small_model
 
 KINDS = {bytes: 8, bool: 7, int: 4, float: 6}
@@ -126,6 +126,17 @@ def test_file_that_is_cut_off_is_no_model(weights: Weights, end: int) -> None:
     weights.path.write_bytes(weights.path.read_bytes()[:end])
     with pytest.raises(ValueError, match=r"no intact GGUF|cut off|no GGUF"):
         Gguf(weights.path)
+
+
+def test_weights_of_five_bits_are_the_same_numbers_in_eight() -> None:
+    block = np.random.default_rng(0).bytes(22)
+    fifths, lower = int.from_bytes(block[2:6], "little"), block[6:]
+    expected = [((lower[i % 16] >> 4 * (i // 16)) & 15 | (fifths >> i & 1) << 4) - 16 for i in range(32)]
+
+    written = bytes(as_eight_bits(memoryview(block), 32))
+
+    assert written[:2] == block[:2]
+    assert np.frombuffer(written[2:], np.int8).tolist() == expected
 
 
 def test_embedded_model_needs_few_tokens_for_a_table() -> None:
