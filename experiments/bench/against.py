@@ -54,6 +54,11 @@ def measured(checkout: Path, path: str, target: str, n_rows: int, seed: int) -> 
     return found
 
 
+def commit_of(checkout: Path) -> str:
+    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def path_of(name: str, folder: str) -> str:
     if name != "penguins":
         return str(Path(os.environ["TAGAL_DATA_DIR"]).resolve() / f"{name}.csv")
@@ -71,7 +76,7 @@ def line(name: str, seed: int, other: dict[str, float], ours: dict[str, float]) 
 
 def main(checkout: Path, tables: list[str], n_rows: int, n_pairs: int, out: Path) -> int:
     lines = [
-        f"# Rows a second, beside {checkout.name}",
+        f"# Rows a second, beside {commit_of(checkout)}",
         "",
         f"Printed by `experiments/bench/against.py`, {n_rows} rows.",
     ]
