@@ -182,7 +182,7 @@ class SmallModel:
     def model_for(self, texts: list[str], grammar: str) -> Model:
         """The model that answers these texts under a grammar: the whole one where no other can."""
         if allows_free_text(grammar):
-            return self._say("free text needs the whole vocabulary, which takes about three times as long")
+            return self._say("free text needs the whole vocabulary, which takes about twice as long")
         with self._choosing:
             if self._has_failed:
                 return self._whole

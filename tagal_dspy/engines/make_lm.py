@@ -25,7 +25,7 @@ def make_lm(
             Hugging Face Hub), or a DSPy model string such as `openai/gpt-4o-mini` or `ollama_chat/llama3.1`.
         api_base: address of an OpenAI-compatible server, for DSPy model strings.
         cache: whether DSPy may answer from its cache.
-        trim: whether a local model is cut to the tokens that its prompts and rows need, which is two to four times as
+        trim: whether a local model is cut to the tokens that its prompts and rows need, which is about twice as
             fast and draws from the same distribution.
         options: passed to `dspy.LM`, e.g. `temperature`, `max_tokens`; of a model on a server also `api_key`,
             `timeout` (seconds for one try), `num_retries` and `concurrency` as in `RemoteEngine`.

@@ -130,7 +130,10 @@ def small_model(weights: Weights, vocabulary: Vocabulary) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    wanted = hashlib.sha256(_LAYOUT + weights.name.encode() + vocabulary.ids().tobytes()).hexdigest()[:16]
+    # Two files of one name can hold other weights.
+    facts = weights.path.stat()
+    source = f"{weights.name} {weights.path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
+    wanted = hashlib.sha256(_LAYOUT + source.encode() + vocabulary.ids().tobytes()).hexdigest()[:16]
     folder = cache_dir() / "vocabularies"
     path = folder / f"{wanted}.gguf"
     if not _is_intact(path):
