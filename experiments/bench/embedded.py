@@ -26,7 +26,7 @@ from watched import Answered, Watched, watch
 
 from tagal_dspy import TagalSynthesizer, load_dataset, make_lm
 from tagal_dspy.engines.lark import as_lark
-from tagal_dspy.engines.local import N_SLOTS
+from tagal_dspy.engines.llama import N_SLOTS
 from tagal_dspy.modules import RowGenerator
 
 RESULTS = Path(__file__).parents[1] / "results" / "embedded.md"

@@ -24,7 +24,7 @@ from tagal_dspy import load_dataset
 from tagal_dspy.codecs import CsvCodec
 from tagal_dspy.engines import find_weights
 from tagal_dspy.engines.lark import as_lark, literals
-from tagal_dspy.engines.local import Model
+from tagal_dspy.engines.llama import Model
 from tagal_dspy.engines.vocabulary import Vocabulary, small_model
 from tagal_dspy.task import TableTask
 

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tagal_dspy.engines import local
+from tagal_dspy.engines import llama, local
 
 
 @dataclass
@@ -85,5 +85,5 @@ class StandIn:
 
 def watch(try_out: bool) -> None:
     """Have every server that the local engine starts from now on watched; a stand-in for it to try a bench out."""
-    start = StandIn if try_out else local._start
-    local._start = lambda *given: Watched(start(*given))
+    start = StandIn if try_out else llama._start
+    llama._start = lambda *given: Watched(start(*given))

@@ -5,85 +5,23 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import Any
 
 from dspy import lm15
 
 from tagal_dspy.engines.lark import allows_free_text, as_lark, literals
+from tagal_dspy.engines.llama import LARGEST_CONTEXT, N_SLOTS, SMALLEST_CONTEXT, Model
 from tagal_dspy.engines.vocabulary import Vocabulary, small_model
-from tagal_dspy.engines.weights import INSTALL_HINT, Weights, find_weights
-from tagal_dspy.errors import EngineError, PromptTooLongError
+from tagal_dspy.engines.weights import Weights, find_weights
+from tagal_dspy.errors import EngineError
 from tagal_dspy.tokens import count_tokens
 
 _LOG = logging.getLogger(__name__)
 
-N_SLOTS = 16
-"""Sequences decoded at once. On two old cores 16 slots decode about twice as many tokens a second as one."""
-
-SMALLEST_CONTEXT = 8192
-LARGEST_CONTEXT = 131072
 MAX_TOKENS = {"chat": 2048, "continuation": 256}
 """Of an answer that no grammar ends, by the style of the model: a base model seldom ends a text by itself."""
-
-LOOK_SECONDS = 0.2
-"""How long to look which cores are idle."""
-
-
-class Model:
-    """A model that llama.cpp serves in this process: loaded on first use, and again where a prompt needs more context.
-
-    Args:
-        weights: the model file and its style.
-        n_slots: how many sequences are decoded at once.
-        n_context: tokens of context to begin with, shared by the slots.
-    """
-
-    def __init__(self, weights: Weights, n_slots: int, n_context: int) -> None:
-        self.weights, self.n_slots, self.n_context = weights, n_slots, n_context
-        self._server: Any = None
-        self._starting = threading.Lock()
-
-    def complete(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a completion, or to a chat where the body has messages."""
-        while True:
-            server, n_context = self.start()
-            answer = server.handle_chat_completions(body) if "messages" in body else server.handle_completions(body)
-            problem = answer.get("error")
-            if problem is None:
-                return cast("dict[str, Any]", answer)
-            if "context" not in str(problem.get("type", "")) + str(problem.get("message", "")).lower():
-                raise lm15.InvalidRequestError(f"{self.weights.name}: {problem.get('message', problem)}")
-            self._enlarge(n_context, problem.get("n_prompt_tokens"))
-
-    def start(self) -> tuple[Any, int]:
-        """Load the model unless it is loaded: the server and its context; raises `EngineError`."""
-        with self._starting:
-            if self._server is None:
-                self._server = _start(self.weights, self.n_slots, self.n_context)
-            return self._server, self.n_context
-
-    def _enlarge(self, n_context: int, n_prompt: int | None) -> None:
-        """Have the next start take a context that holds the prompt; raises `PromptTooLongError` at the limit."""
-        with self._starting:
-            if self.n_context > n_context:
-                return  # another call did so meanwhile
-            if n_context >= LARGEST_CONTEXT:
-                size = f"{n_prompt} tokens" if n_prompt else "the prompt and its rows"
-                raise PromptTooLongError(
-                    f"{size} do not fit the {n_context} tokens of {self.weights.name}; use fewer few-shots (--shots), "
-                    "fewer rows a draw, or a model with a larger context"
-                )
-            while self.n_context <= max(n_context, 2 * (n_prompt or 0)):
-                self.n_context *= 2
-            self._server = None
-
-    def close(self) -> None:
-        """Free the model; the next call loads it again."""
-        with self._starting:
-            self._server = None
 
 
 class LocalEngine:
@@ -91,8 +29,8 @@ class LocalEngine:
 
     Obeys DSPy's engine contract: one canonical request in, one response out. Per call, `metadata={"tagal": {...}}`
     may hold a `grammar` in GBNF and a number of `branches`: continuations of the one prompt, drawn side by side and
-    joined to one answer, so that the prompt is evaluated once. Calls with a grammar are answered by a model with the
-    tokens alone that their prompts and grammars need, unless the grammar allows free text.
+    joined to one answer, so that the prompt is evaluated once. Calls with a grammar are answered by a model with only
+    the tokens that their prompts and grammars need, unless the grammar allows free text.
 
     Args:
         weights: the model file and its style, from `find_weights`.
@@ -169,12 +107,12 @@ class LocalEngine:
 
 
 class SmallModel:
-    """The model with the tokens alone that calls need; calls that need more have it made anew, with these as well."""
+    """The model with only the tokens that calls have needed so far; a call that needs others adds them."""
 
     def __init__(self, whole: Model) -> None:
         self._whole = whole
         self._vocabulary: Vocabulary | None = None
-        self._model: Model | None = None
+        self._model = Model(whole.weights, whole.n_slots, whole.n_context)
         self._choosing = threading.Lock()
         self._has_said: set[str] = set()
         self._has_failed = False
@@ -198,11 +136,8 @@ class SmallModel:
         needs_more = self._vocabulary.add(texts)
         if not self._vocabulary.is_small:
             return self._say("the texts need so many tokens that the whole vocabulary is kept")
-        if self._model is None or needs_more:
-            n_context = (self._model or self._whole).n_context
-            path = small_model(weights, self._vocabulary)
-            self._model = Model(weights._replace(path=path), self._whole.n_slots, n_context)
-            self._model.start()
+        if needs_more or self._model.weights == weights:
+            self._model.replace(weights._replace(path=small_model(weights, self._vocabulary)))
         return self._model
 
     def _say(self, why: str) -> Model:
@@ -214,8 +149,7 @@ class SmallModel:
 
     def close(self) -> None:
         """Free the model; the next call loads it again."""
-        if self._model is not None:
-            self._model.close()
+        self._model.close()
 
 
 class AsyncLocalEngine:
@@ -248,54 +182,6 @@ def shared_engine(spec: str, *, trim: bool = True) -> LocalEngine:
             engine = _engines[weights.name, trim] = LocalEngine(weights, trim=trim)
             atexit.register(engine.close)
         return _engines[weights.name, trim]
-
-
-def _start(weights: Weights, n_slots: int, n_context: int) -> Any:
-    try:
-        import xllamacpp
-    except ImportError as error:
-        raise EngineError(f"local models need xllamacpp; {INSTALL_HINT}") from error
-    params = xllamacpp.CommonParams()
-    params.model.path = str(weights.path)
-    params.n_ctx = n_context
-    params.n_parallel = n_slots
-    # With a cache of its own for each, slots at work that are no neighbours are decoded one after the other: 8 of 16
-    # took 225 ms a step instead of 80. All 16 would take 131 instead of 142.
-    params.kv_unified = True
-    # llama.cpp would keep up to 8 GiB of old prompts for later; here hardly any prompt comes again.
-    params.cache_ram_mib = 0
-    # Without it models with sliding windows evaluate every prompt anew, however it begins.
-    params.swa_full = True
-    params.warmup = False
-    params.verbosity = -1
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _n_threads()
-    try:
-        return xllamacpp.Server(params)
-    except RuntimeError as error:
-        raise EngineError(
-            f"{weights.path} cannot be loaded; is it an intact GGUF model, and is there memory for it?"
-        ) from error
-
-
-def _n_threads() -> int:
-    """As many threads as there are idle cores at this moment, at least one.
-
-    llama.cpp's threads wait for each other at every step: with two threads and one busy core, everything was five
-    times slower than with one thread, even where what keeps it busy has the lowest priority. The load average is of no
-    use here: it remembers what ended a minute ago.
-    """
-    import psutil
-
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    looked = psutil.cpu_times_percent(interval=LOOK_SECONDS, percpu=True)
-    n_free = round(sum(_free_share(looked[core]) for core in cores))
-    return max(1, min(n_free, len(cores)))
-
-
-def _free_share(times: Any) -> float:
-    # Of less than a second, psutil's percentages are no percentages: they do not add up to 100.
-    free = sum(getattr(times, name, 0.0) for name in ("idle", "iowait"))
-    return float(free / max(sum(times), 1e-9))
 
 
 def _extra(request: lm15.Request) -> dict[str, Any]:
