@@ -19,7 +19,7 @@ from lines import TARGETS
 from sklearn.metrics import mutual_info_score
 
 from tagal_dspy import TableTask, load_dataset
-from tagal_dspy.discrepancies import measure
+from tagal_dspy.measures.discrepancies import measure
 from tagal_dspy.schema import NumericalColumn
 from tagal_dspy.signatures import Discrepancy
 

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from tagal_dspy.conditions import ANY, Condition, Slot
-from tagal_dspy.profile import by_text
+from tagal_dspy.measures.profile import by_text
 from tagal_dspy.schema import Row
 from tagal_dspy.settings import SamplerName
 from tagal_dspy.task import TableTask

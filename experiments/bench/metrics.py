@@ -25,9 +25,9 @@ import pandas as pd
 import sklearn.metrics
 
 from tagal_dspy import TableMetric, TableTask, load_dataset
+from tagal_dspy.measures.quick_score import QuickScore
 from tagal_dspy.metrics import Learning, baseline, prdc
 from tagal_dspy.metrics.tables import Encoder, ready
-from tagal_dspy.quick_score import QuickScore
 
 N_RUNS = 5
 N_ROWS, N_IN_LOOP, N_LARGE = 1000, 30, 100_000

@@ -11,7 +11,7 @@ import numpy as np
 from tagal_dspy.acceptance.row_filter import RowFilter, reject
 from tagal_dspy.codecs import RowCodec, read_answer
 from tagal_dspy.conditions import ANY, Slot
-from tagal_dspy.curation import LabelCurator
+from tagal_dspy.measures.curation import LabelCurator
 from tagal_dspy.schema import Reject, RejectReason, Row
 
 Key = TypeVar("Key")

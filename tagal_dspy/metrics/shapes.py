@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tagal_dspy.measures.profile import profile_of
 from tagal_dspy.metrics.tables import Matrix
-from tagal_dspy.profile import profile_of
 from tagal_dspy.schema import CellColumn, ModelledColumn, Row
 from tagal_dspy.task import TableTask
 
@@ -107,7 +107,7 @@ class Associations:
 
 def associations(task: TableTask, rows: list[Row]) -> Associations:
     """How strongly each two columns are related, in the training rows and in others; of a table of more than
-    `MAX_CROSSED` columns, some of them (see `tagal_dspy.profile`).
+    `MAX_CROSSED` columns, some of them (see `tagal_dspy.measures.profile`).
 
     Cramér's V of the columns in levels (quartiles, frequent categories), corrected for what few rows show by chance.
     Source: Bergsma, A bias-correction for Cramér's V and Tschuprow's T (2013).

@@ -13,7 +13,7 @@ from tagal_dspy.background import on_thread
 from tagal_dspy.card import make_card
 from tagal_dspy.characters import visible
 from tagal_dspy.conditions import ANY, Slot
-from tagal_dspy.discrepancies import measure
+from tagal_dspy.measures.discrepancies import measure
 from tagal_dspy.modules.role import Role, draw_config, lm_of
 from tagal_dspy.modules.sketches import sketch
 from tagal_dspy.recording import recorded_answer

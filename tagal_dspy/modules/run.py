@@ -14,16 +14,16 @@ import numpy as np
 from tagal_dspy.acceptance import AcceptancePipeline, RowFilter, apportion
 from tagal_dspy.codecs import RowCodec
 from tagal_dspy.conditions import ANY, Slot, target_slots
-from tagal_dspy.curation import MAX_ROWS, LabelCurator
-from tagal_dspy.discrepancies import MarginCounts
 from tagal_dspy.errors import DataError
 from tagal_dspy.few_shot import FewShotSampler, Mask
+from tagal_dspy.measures.curation import MAX_ROWS, LabelCurator
+from tagal_dspy.measures.discrepancies import MarginCounts
+from tagal_dspy.measures.quick_score import QuickScore
 from tagal_dspy.modules.remedies import remedy
 from tagal_dspy.modules.scheduler import Scheduler
 from tagal_dspy.modules.steering import AcceptedWindow, steered
 from tagal_dspy.modules.turns import DrawRequest, Progress, Round, Turn, best_turn, curve
 from tagal_dspy.modules.wanted import Wanted
-from tagal_dspy.quick_score import QuickScore
 from tagal_dspy.recording import Recorder, RunStore
 from tagal_dspy.schema import CategoricalColumn, ModelledColumn, Row
 from tagal_dspy.settings import RunSettings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tagal_dspy.conditions import Slot
-from tagal_dspy.discrepancies import MarginCounts, measure_margins
-from tagal_dspy.profile import profile_of
+from tagal_dspy.measures.discrepancies import MarginCounts, measure_margins
+from tagal_dspy.measures.profile import profile_of
 from tagal_dspy.schema import CategoricalColumn, Column, ModelledColumn, NumericalColumn, Row
 from tagal_dspy.task import TableTask
 

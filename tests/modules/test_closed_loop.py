@@ -10,11 +10,11 @@ import pytest
 from scripts import other_roles, role, shop_rows, shop_task
 
 from tagal_dspy.conditions import ANY
-from tagal_dspy.discrepancies import MarginCounts
+from tagal_dspy.measures.discrepancies import MarginCounts
+from tagal_dspy.measures.profile import profile_of
+from tagal_dspy.measures.quick_score import QuickScore
 from tagal_dspy.modules import METHODS, SynthLoop
 from tagal_dspy.modules.steering import AcceptedWindow, steered
-from tagal_dspy.profile import profile_of
-from tagal_dspy.quick_score import QuickScore
 from tagal_dspy.schema import CategoricalColumn, NumericalColumn, Row
 from tagal_dspy.settings import Method, run_settings
 from tagal_dspy.testing import Answer, Asked, scripted_lm

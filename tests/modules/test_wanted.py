@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from scripts import shop_frame, shop_rows
 
-from tagal_dspy.curation import LabelCurator
 from tagal_dspy.errors import DataError, NotEnoughRowsError, TagalError
+from tagal_dspy.measures.curation import LabelCurator
 from tagal_dspy.synthesizer import TagalSynthesizer
 from tagal_dspy.task import TableTask
 from tagal_dspy.testing import Answer, Asked, scripted_lm

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tagal_dspy.conditions import ANY, Slot
-from tagal_dspy.profile import Floats, Ints, profile_of
+from tagal_dspy.measures.profile import Floats, Ints, profile_of
 from tagal_dspy.schema import Row
 from tagal_dspy.task import TableTask
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tagal_dspy.curation import LEAST_PLAUSIBLE, LabelCurator
+from tagal_dspy.measures.curation import LEAST_PLAUSIBLE, LabelCurator
 from tagal_dspy.task import TableTask
 
 
@@ -46,7 +46,7 @@ def test_training_rows_that_the_others_contradict_are_said_to_be_implausible() -
 
 
 def test_rows_that_the_forest_does_not_learn_from_are_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tagal_dspy.curation.MAX_ROWS", 100)
+    monkeypatch.setattr("tagal_dspy.measures.curation.MAX_ROWS", 100)
     plausible = LabelCurator(task(noise=0.3)).plausible
     judged = np.arange(len(plausible)) % 4 == 0
     assert plausible[~judged].all()

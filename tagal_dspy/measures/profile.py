@@ -1,7 +1,7 @@
 """The real rows as levels: every cell a small number, so that rows are compared by counting.
 
-Numbers, dates and lengths of texts fall into quartiles, frequent categories count one by one and rare ones together, a
-missing value is a level.
+Numbers, dates and lengths of texts fall into quantile bins, frequent categories count one by one and rare ones
+together, a missing value is a level.
 """
 
 from __future__ import annotations
@@ -18,8 +18,17 @@ from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.schema import ModelledColumn, Row
 from tagal_dspy.task import TableTask
 
-MAX_LEVELS = 6
-"""Categories of a column that count one by one; rarer ones count together."""
+
+class Grain(NamedTuple):
+    """Bins of a number, with equally many real rows each, and categories that count one by one; rarer ones count
+    together."""
+
+    n_bins: int
+    n_categories: int
+
+
+COARSE = Grain(n_bins=4, n_categories=6)
+FINE = Grain(n_bins=10, n_categories=20)
 
 MAX_CROSSED = 60
 """Columns that are crossed with all others. Of a wider table they are the target and columns at equal distances: work
@@ -88,8 +97,8 @@ class Profile:
         tables: `crossed` of the real rows.
     """
 
-    def __init__(self, task: TableTask, slot: Slot) -> None:
-        self.schema = task.schema
+    def __init__(self, task: TableTask, slot: Slot, grain: Grain) -> None:
+        self.schema, self.grain = task.schema, grain
         self.rows = [row for row in task.train_rows if slot.takes(row, task.schema)]
         self.columns = self._by_column(self.rows)
         self.counts = [Counter(texts) for texts in self.columns]
@@ -124,10 +133,12 @@ class Profile:
         if not column.is_closed:
             numbers = by_text(column.number, self.columns[place])
             numbers = numbers[~np.isnan(numbers)]
-            cuts = np.unique(np.quantile(numbers, [0.25, 0.5, 0.75], method="lower")) if len(numbers) else np.empty(0)
+            inner = np.arange(1, self.grain.n_bins) / self.grain.n_bins
+            cuts = np.unique(np.quantile(numbers, inner, method="lower")) if len(numbers) else np.empty(0)
             cuts = cuts[cuts < numbers.max()] if len(numbers) else cuts
             return Levels(column, cuts, {}, len(cuts) + 2)
-        frequent = [text for text, _ in self.counts[place].most_common() if text is not None][:MAX_LEVELS]
+        frequent = [text for text, _ in self.counts[place].most_common() if text is not None]
+        frequent = frequent[: self.grain.n_categories]
         return Levels(column, None, {text: i for i, text in enumerate(frequent, start=1)}, len(frequent) + 2)
 
     def coded(self, rows: Sequence[Row]) -> Ints:
@@ -165,12 +176,12 @@ def _crossed_columns(n_columns: int, target: int | None) -> list[int]:
     return sorted({*spread, *([] if target is None else [target])})
 
 
-_profiles: WeakKeyDictionary[TableTask, dict[Slot, Profile]] = WeakKeyDictionary()
+_profiles: WeakKeyDictionary[TableTask, dict[tuple[Slot, Grain], Profile]] = WeakKeyDictionary()
 
 
-def profile_of(task: TableTask, slot: Slot = ANY) -> Profile:
+def profile_of(task: TableTask, slot: Slot = ANY, grain: Grain = COARSE) -> Profile:
     """The profile of a task's training rows, or of those of one slot; made once."""
     of_task = _profiles.setdefault(task, {})
-    if slot not in of_task:
-        of_task[slot] = Profile(task, slot)
-    return of_task[slot]
+    if (slot, grain) not in of_task:
+        of_task[slot, grain] = Profile(task, slot, grain)
+    return of_task[slot, grain]

@@ -3,7 +3,7 @@
 Everything is compared at the number of rows there are: a difference counts when as many real rows would hardly ever
 show it (two-sample exact or chi-squared tests, corrected for how many differences were looked for), so that twenty
 rows raise no false alarms. Relations are measured between all columns of a table of up to `MAX_CROSSED` columns; of a
-wider one, between the target and each column, and between some columns (see `tagal_dspy.profile`).
+wider one, between the target and each column, and between some columns (see `tagal_dspy.measures.profile`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tagal_dspy.conditions import ANY, Slot
-from tagal_dspy.profile import Floats, Ints, Profile, profile_of
+from tagal_dspy.measures.profile import Floats, Ints, Profile, profile_of
 from tagal_dspy.schema import Reject, Row
 from tagal_dspy.signatures import Discrepancy
 from tagal_dspy.task import TableTask

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tagal_dspy.conditions import target_slots
-from tagal_dspy.profile import by_text, profile_of
+from tagal_dspy.measures.profile import by_text, profile_of
 from tagal_dspy.schema import Reject, Row
 from tagal_dspy.task import TableTask
 

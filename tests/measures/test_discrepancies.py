@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tagal_dspy.discrepancies import measure
+from tagal_dspy.measures.discrepancies import measure
 from tagal_dspy.schema import Reject
 from tagal_dspy.signatures import Discrepancy
 from tagal_dspy.task import TableTask

@@ -1,0 +1,1 @@
+"""What is measured of rows while they are written."""
