@@ -121,6 +121,12 @@ class RunSettings(BaseModel):
     steering: Literal["none", "grammar"] = Field(
         default="none", description="values accepted too often already cannot be written (engines with a grammar)"
     )
+    overdraw: float = Field(
+        default=1.0,
+        ge=1.0,
+        le=20.0,
+        description="rows accepted for each row wanted; those are kept that together are most like the real ones",
+    )
     curation: Literal["none", "labels"] = Field(
         default="none", description="reject rows whose label the real rows contradict, and show none such"
     )
@@ -224,6 +230,7 @@ SMALL_MODEL: dict[str, Any] = {
     "rounds_ahead": 12,
     "critic": "none",
     "steering": "grammar",
+    "overdraw": 2.0,
     "curation": "labels",
 }
 

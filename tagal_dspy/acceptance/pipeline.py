@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
@@ -12,6 +13,7 @@ from tagal_dspy.acceptance.row_filter import RowFilter, reject
 from tagal_dspy.codecs import RowCodec, read_answer
 from tagal_dspy.conditions import ANY, Slot
 from tagal_dspy.measures.curation import LabelCurator
+from tagal_dspy.measures.selection import Selection, select_rows
 from tagal_dspy.schema import Reject, RejectReason, Row
 
 Key = TypeVar("Key")
@@ -31,7 +33,7 @@ class AcceptancePipeline:
     """Rows accepted so far, what is still missing, and every reject.
 
     An answer is read (`read`: decode, schema, rules and condition); the rows that a run keeps of it are offered
-    (`offer`: labels, novelty, quota).
+    (`offer`: labels, novelty, quota). Of more rows than wanted, the best can be selected at the end (`select`).
 
     Args:
         codec: reads answers.
@@ -39,7 +41,8 @@ class AcceptancePipeline:
         n_rows: how many rows are wanted, at least 1.
         quotas: rows wanted in each slot, adding up to `n_rows`; None takes any rows. A row counts in the first slot
             that takes it and is not full.
-        keeps_surplus: take rows beyond those wanted, too, until `cut` draws a sample of all of them.
+        overdraw: how many times as many rows of each slot to accept, until `select` keeps the best of them.
+        keeps_surplus: take rows beyond those, too, until `cut` draws a sample of all of them.
         curator: gives what rejects rows with implausible labels; None where nothing does.
     """
 
@@ -50,6 +53,7 @@ class AcceptancePipeline:
         n_rows: int,
         quotas: Mapping[Slot, int] | None = None,
         *,
+        overdraw: float = 1.0,
         keeps_surplus: bool = False,
         curator: Callable[[], LabelCurator | None] = lambda: None,
     ) -> None:
@@ -57,9 +61,12 @@ class AcceptancePipeline:
         self._schema = row_filter.task.schema
         self._keys: set[Row] = set()
         self._wanted = dict(quotas) if quotas is not None else {ANY: n_rows}
+        self.pool = {slot: math.ceil(n * overdraw) for slot, n in self._wanted.items()}
         self._keeps_surplus = keeps_surplus
         self.by_slot: dict[Slot, list[Row]] = {slot: [] for slot in self._wanted}
         self.rows: list[Row] = []
+        self._slots: list[Slot] = []
+        self.not_selected: list[Row] = []
         self.rejects: list[Reject] = []
         self._counts: Counter[RejectReason] = Counter()
 
@@ -94,25 +101,41 @@ class AcceptancePipeline:
 
     def cut(self, rng: np.random.Generator) -> None:
         """Keep a random sample of the rows of each slot that has more than wanted."""
-        for slot, rows in self.by_slot.items():
-            if len(rows) > self._wanted[slot]:
-                kept = set(rng.choice(len(rows), self._wanted[slot], replace=False).tolist())
-                self.rejects += [_surplus(row) for place, row in enumerate(rows) if place not in kept]
-                self.by_slot[slot] = [row for place, row in enumerate(rows) if place in kept]
-        left = Counter(row for rows in self.by_slot.values() for row in rows)
-        ordered, self.rows = self.rows, []
-        for row in ordered:
-            if left[row]:
-                left[row] -= 1
-                self.rows.append(row)
+        left_out: set[int] = set()
+        for slot, n_wanted in self._wanted.items():
+            places = [place for place, each in enumerate(self._slots) if each == slot]
+            if len(places) > n_wanted:
+                kept = set(rng.choice(len(places), n_wanted, replace=False).tolist())
+                left_out |= {place for at, place in enumerate(places) if at not in kept}
+        self.rejects += [_surplus(self.rows[place]) for place in sorted(left_out)]
+        self._leave_out(left_out)
+
+    def select(self, seed: int) -> Selection:
+        """Keep the rows that together are most like the training rows, and as many of each slot as are wanted, or as
+        there are; the others go to `not_selected`."""
+        quotas = {slot: min(n, len(self.by_slot[slot])) for slot, n in self._wanted.items()}
+        selection = select_rows(self._filter.task, self.rows, self._slots, quotas, seed)
+        left_out = set(range(len(self.rows))) - set(selection.places)
+        self.not_selected = [self.rows[place] for place in sorted(left_out)]
+        self._leave_out(left_out)
+        self.pool = self._wanted
+        return selection
+
+    def _leave_out(self, places: set[int]) -> None:
+        kept = [place for place in range(len(self.rows)) if place not in places]
+        self.rows, self._slots = [self.rows[place] for place in kept], [self._slots[place] for place in kept]
+        self.by_slot = {slot: [] for slot in self._wanted}
+        for row, slot in zip(self.rows, self._slots, strict=True):
+            self.by_slot[slot].append(row)
 
     def _open_slot(self, row: Row) -> Slot | None:
-        fit = [slot for slot, n in self._wanted.items() if n and slot.takes(row, self._schema)]
-        lacking = (slot for slot in fit if len(self.by_slot[slot]) < self._wanted[slot])
+        fit = [slot for slot, n in self.pool.items() if n and slot.takes(row, self._schema)]
+        lacking = (slot for slot in fit if len(self.by_slot[slot]) < self.pool[slot])
         return next(lacking, fit[0] if fit and self._keeps_surplus else None)
 
     def _take(self, row: Row, slot: Slot) -> None:
         self.rows.append(row)
+        self._slots.append(slot)
         self.by_slot[slot].append(row)
         self._keys.add(row)
 
@@ -122,13 +145,13 @@ class AcceptancePipeline:
 
     @property
     def n_missing(self) -> int:
-        """How many rows are still wanted."""
+        """How many rows are still to be accepted; after `select`, how many are lacking."""
         return sum(self.missing.values())
 
     @property
     def missing(self) -> dict[Slot, int]:
-        """How many rows of each slot are still wanted; of `ANY` without quotas."""
-        return {slot: max(0, n - len(self.by_slot[slot])) for slot, n in self._wanted.items()}
+        """The same for each slot; of `ANY` without quotas."""
+        return {slot: max(0, n - len(self.by_slot[slot])) for slot, n in self.pool.items()}
 
     def reject_counts(self) -> dict[RejectReason, int]:
         """How many rows were rejected for each reason, the most frequent first."""

@@ -106,6 +106,9 @@ def generate(
     context_window: ContextWindow = None,
     codec: Codec = None,
     critic: Critic = None,
+    overdraw: Annotated[
+        Optional[float], typer.Option(help="Rows accepted for each row wanted; the best are kept. 1 keeps all.")
+    ] = None,
     program: Program = None,
     examples: Examples = None,
     max_calls: MaxCalls = None,
@@ -161,6 +164,7 @@ def generate(
         "context_window": context_window,
         "codec": codec,
         "critic": critic,
+        "overdraw": overdraw,
         "program": program,
         "examples": examples,
         "max_calls": max_calls,
@@ -454,13 +458,16 @@ def resume_run(
 def export_run(
     run: Run,
     out: Annotated[Path, typer.Option(help="File to write.")],
+    not_selected: Annotated[
+        bool, typer.Option("--not-selected", help="Write the accepted rows that were not selected instead.")
+    ] = False,
     guard: Guard = False,
     force: Force = False,
 ) -> None:
     """Write the rows that a run has accepted so far."""
     from tagal_dspy.cli import recorded
 
-    recorded.export_run(run, out, force, guard)
+    recorded.export_run(run, out, force, guard, not_selected)
 
 
 @runs.command("rm")

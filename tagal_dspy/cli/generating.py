@@ -279,6 +279,7 @@ class _Sampling:
             "rows_per_second": round(len(prediction.table) / seconds, 2),
             "draws": prediction.n_draws,
             "rejects": rejects,
+            "not_selected": len(prediction.not_selected),
             "curve": [round(score, 4) for score in prediction.curve],
             "usage": prediction.usage,
             "cost": self._recorder.usage.cost,

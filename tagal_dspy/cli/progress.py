@@ -105,6 +105,8 @@ def summary_table(summary: dict[str, Any]) -> None:
         table.add_row("model", "not called: every answer was in the cache")
     rejects = ", ".join(f"{reason} {count}" for reason, count in summary["rejects"].items())
     table.add_row("rejected", rejects or "none")
+    if summary["not_selected"]:
+        table.add_row("selected", f"{summary['rows']} of {summary['rows'] + summary['not_selected']} accepted rows")
     if len(summary["curve"]) > 1:
         table.add_row("score", " -> ".join(f"{score:.3f}" for score in summary["curve"]) + " by iteration")
     if summary["cost"]:

@@ -114,13 +114,16 @@ def _options(folder: Path, asked: dict[str, Any], budget: Mapping[str, float]) -
     return validated(Options, {**asked, **files, "budget": dict(budget)})
 
 
-def export_run(name: str, path: Path, force: bool, guard: bool) -> None:
-    """Write the rows that were accepted."""
+def export_run(name: str, path: Path, force: bool, guard: bool, not_selected: bool) -> None:
+    """Write the rows that were accepted, or those that were accepted but not selected."""
     check_free(path, force)
     record = load_run(_path(name))
+    if not_selected and not record.not_selected:
+        raise DataError(f"the run {name} has no row that was accepted but not selected")
     if not record.rows:
         raise DataError(f"the run {name} has no accepted row yet")
-    write_table(guarded(record.table) if guard else record.table, path, record.schema)
+    table = record.schema.to_frame(record.not_selected) if not_selected else record.table
+    write_table(guarded(table) if guard else table, path, record.schema)
 
 
 def remove(name: str) -> None:

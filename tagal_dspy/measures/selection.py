@@ -78,7 +78,7 @@ def select_rows(
     profile = profile_of(task, ANY, FINE)
     search = _Search(profile, profile.coded([pool[place] for place in order]), sum(quotas.values()))
     rng, members = np.random.default_rng(seed), []
-    for slot, n_wanted in quotas.items():
+    for slot, n_wanted in sorted(quotas.items(), key=lambda each: str(each[0])):
         of_slot = np.array([at for at, place in enumerate(order) if groups[place] == slot], dtype=np.int64)
         search.add(rng.permutation(of_slot)[:n_wanted])
         members.append(of_slot)

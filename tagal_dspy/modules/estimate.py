@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tagal_dspy.card import make_card
-from tagal_dspy.conditions import ANY
 from tagal_dspy.modules.loop import TagalLoop
 from tagal_dspy.modules.wanted import Wanted
 from tagal_dspy.settings import MANY_ROWS
@@ -44,7 +43,7 @@ def estimated(
     """
     run, n_turns = loop.new_run(task, n_rows, 0, wanted), loop.n_turns
     per_draw = loop.settings.rows_per_draw or MANY_ROWS
-    rounds = sum(math.ceil(n / per_draw) for n in (run.quotas or {ANY: n_rows}).values())
+    rounds = sum(math.ceil(n / per_draw) for n in run.acceptance.pool.values())
     alone, conversations, summaries = loop.plan(rounds, len(run.slots))
     prompts = loop.preview(task, n_rows, 0, wanted)
     first = sum(count(message["content"]) for prompt in prompts for message in prompt) / len(prompts)

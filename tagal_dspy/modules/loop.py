@@ -60,7 +60,8 @@ class TagalLoop(Program):
         Returns:
             A prediction with `table` (a frame with the real one's columns and dtypes), `turns`, `curve` (mean score
             of each iteration), `rejects`, `usage` (calls and tokens by LM, calls answered from a cache left out),
-            `n_draws` and `by_slot` (pairs of a slot that was wanted and its canonical rows).
+            `n_draws`, `by_slot` (pairs of a slot that was wanted and its canonical rows), and where rows were
+            selected (`overdraw`), `selection` and the accepted rows that were `not_selected`.
 
         Raises:
             NotEnoughRowsError: the bounded draws gave fewer; what was accepted is in its `prediction`.
@@ -80,6 +81,8 @@ class TagalLoop(Program):
             finally:
                 await rounds.end()
         if isinstance(problem, BudgetError):
+            if not run.acceptance.n_missing:
+                return run.prediction()  # it gave fewer rows to select from, but all that are wanted
             raise BudgetError(f"{problem}: {run.shortfall()}", run.prediction())
         if problem is not None:
             raise problem

@@ -19,6 +19,7 @@ from tagal_dspy.few_shot import FewShotSampler, Mask
 from tagal_dspy.measures.curation import MAX_ROWS, LabelCurator
 from tagal_dspy.measures.discrepancies import MarginCounts
 from tagal_dspy.measures.quick_score import QuickScore
+from tagal_dspy.measures.selection import Selection
 from tagal_dspy.modules.remedies import remedy
 from tagal_dspy.modules.scheduler import Scheduler
 from tagal_dspy.modules.steering import AcceptedWindow, steered
@@ -89,10 +90,12 @@ class Run:
             row_filter,
             n_rows,
             self.quotas,
+            overdraw=settings.overdraw,
             keeps_surplus=settings.surplus == "random",
             curator=lambda: self._curator,
         )
-        self.scheduler = Scheduler(settings, self.acceptance, self.quotas, n_rows, pause_after)
+        self.scheduler = Scheduler(settings, self.acceptance, pause_after)
+        self.selection: Selection | None = None
         self.recorder = Recorder()
         self.turns: list[Turn] = []
         self.open_rounds: dict[int, tuple[DrawRequest, Round]] = {}
@@ -224,7 +227,8 @@ class Run:
     def _tell(self) -> None:
         if self._on_progress is not None:
             counts = self.acceptance.reject_counts()
-            progress = Progress(self.acceptance.rows, self.n_rows, self.scheduler.n_draws, counts, self.recorder.usage)
+            n_wanted = sum(self.acceptance.pool.values())
+            progress = Progress(self.acceptance.rows, n_wanted, self.scheduler.n_draws, counts, self.recorder.usage)
             self._on_progress(progress)
 
     async def record(self) -> None:
@@ -233,11 +237,13 @@ class Run:
             await asyncio.to_thread(self._store.commit, self.acceptance.rows, self.acceptance.rejects, self.turns)
 
     async def finish(self) -> None:
-        """Cut surplus rows, and forget what earlier attempts at this run recorded beyond it."""
-        if self.settings.surplus == "random":
+        """Keep the rows wanted, and forget what earlier attempts at this run recorded beyond them."""
+        if self.settings.overdraw > 1 and self.acceptance.rows:
+            self.selection = await asyncio.to_thread(self.acceptance.select, self.seed)
+        elif self.settings.surplus == "random":
             self.acceptance.cut(np.random.default_rng([self.seed, self.n_rows]))
-            if self._store is not None:
-                self._store.write_rows_again()
+        if self._store is not None and (self.selection or self.settings.surplus == "random"):
+            await asyncio.to_thread(self._store.replace_rows, self.acceptance.not_selected)
             await self.record()
         if self._store is not None and self.scheduler.is_complete:
             await asyncio.to_thread(self._store.trim)
@@ -253,6 +259,8 @@ class Run:
             rejects=tuple(self.acceptance.rejects),
             usage=self.recorder.usage,
             n_draws=self.scheduler.n_draws,
+            selection=self.selection,
+            not_selected=self.task.schema.to_frame(self.acceptance.not_selected),
             by_slot=tuple((slot, tuple(rows)) for slot, rows in self.acceptance.by_slot.items()),
         )
 

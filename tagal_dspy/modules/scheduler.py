@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 
 from tagal_dspy.acceptance import AcceptancePipeline
 from tagal_dspy.conditions import ANY, Slot
@@ -37,8 +36,6 @@ class Scheduler:
     Args:
         settings: `rows_per_draw` and `draws` say what a round asks for.
         acceptance: the rows committed so far.
-        quotas: rows wanted in each slot; None where any rows do.
-        n_rows: how many rows are wanted.
         pause_after: draws in a row without an accepted row after which planning pauses until `resume`.
     """
 
@@ -46,17 +43,14 @@ class Scheduler:
         self,
         settings: RunSettings,
         acceptance: AcceptancePipeline,
-        quotas: Mapping[Slot, int] | None,
-        n_rows: int,
         pause_after: int | None = None,
     ) -> None:
-        self._settings, self._acceptance, self._quotas = settings, acceptance, quotas
+        self._settings, self._acceptance = settings, acceptance
         self._pause_after = pause_after
         per_draw = settings.rows_per_draw or MANY_ROWS
         self._patience = max(PATIENCE, math.ceil(PATIENCE_ROWS / per_draw))
         self._n_first = max(FIRST_DRAWS, math.ceil(FIRST_ROWS / per_draw))
-        per_slot = (quotas or {ANY: n_rows}).values()
-        self._max_draws = PATIENCE + PATIENCE * sum(math.ceil(n / per_draw) for n in per_slot)
+        self._max_draws = PATIENCE + PATIENCE * sum(math.ceil(n / per_draw) for n in acceptance.pool.values())
         self._asked: Counter[Slot] = Counter()
         self._pending: dict[int, int] = {}
         self._n_planned = 0
@@ -148,7 +142,7 @@ class Scheduler:
     def _next_slot(self) -> Slot:
         """The slot with most rows missing; any rows while classes fill together and none of them is complete."""
         missing = self._acceptance.missing
-        one_complete = any(n == 0 < (self._quotas or {})[slot] for slot, n in missing.items() if slot != ANY)
+        one_complete = any(n == 0 < self._acceptance.pool[slot] for slot, n in missing.items() if slot != ANY)
         by_class = all(slot.condition is None for slot in missing)
         if self._settings.draws == "joint" and by_class and not one_complete:
             return ANY

@@ -21,8 +21,8 @@ SUFFIX = ".sqlite"
 MARK = int.from_bytes(b"tagl", "big")
 """SQLite's application id of a run: no other database is written to, or removed."""
 
-VERSION = 2
-"""Of the tables below; version 1 had no mark and other calls."""
+VERSION = 3
+"""Of the tables below; version 1 had no mark and other calls, version 2 no rows that were not selected."""
 
 
 def runs_dir() -> Path:
@@ -116,6 +116,7 @@ class RunRecord(NamedTuple):
     Attributes:
         facts: what was noted: fingerprint, status, and what the command line needs to resume it.
         rows: the accepted rows, canonical.
+        not_selected: rows that were accepted as well, but left out when the best were selected.
         rejects: the others, with reasons.
         turns: round, iteration, slot, answer, critique and score of each.
         usage: calls, tokens and cost of all recorded calls.
@@ -124,6 +125,7 @@ class RunRecord(NamedTuple):
 
     facts: dict[str, Any]
     rows: tuple[Row, ...]
+    not_selected: tuple[Row, ...]
     rejects: tuple[Reject, ...]
     turns: tuple[dict[str, Any], ...]
     usage: Usage
@@ -153,7 +155,8 @@ def load_run(path: Path) -> RunRecord:
     try:
         with closing(_opened(path)) as database:
             facts = {name: json.loads(value) for name, value in database.execute("SELECT name, value FROM facts")}
-            rows = tuple(tuple(json.loads(cells)) for (cells,) in _all(database, "accepted", "cells"))
+            rows = _rows(database, "accepted")
+            not_selected = _rows(database, "not_selected") if "not_selected" in _tables(path) else ()
             rejects = tuple(Reject(*each) for each in _all(database, "rejects", "reason, text, detail"))
             names = ("round", "iteration", "slot", "answer", "critique", "score")
             turns = tuple(dict(zip(names, each, strict=True)) for each in _all(database, "turns", ", ".join(names)))
@@ -162,7 +165,11 @@ def load_run(path: Path) -> RunRecord:
             _ = total.calls, total.tokens
     except (sqlite3.Error, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(f"the record of the run {run_name(path)} is damaged: {error}") from error
-    return RunRecord(facts, rows, rejects, turns, total, len(usages))
+    return RunRecord(facts, rows, not_selected, rejects, turns, total, len(usages))
+
+
+def _rows(database: sqlite3.Connection, table: str) -> tuple[Row, ...]:
+    return tuple(tuple(json.loads(cells)) for (cells,) in _all(database, table, "cells"))
 
 
 def _all(database: sqlite3.Connection, table: str, columns: str) -> list[tuple[Any, ...]]:

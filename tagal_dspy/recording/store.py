@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS calls (
     cost REAL, at REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS accepted (number INTEGER PRIMARY KEY, cells TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS not_selected (number INTEGER PRIMARY KEY, cells TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS rejects (
     number INTEGER PRIMARY KEY, reason TEXT NOT NULL, text TEXT NOT NULL, detail TEXT NOT NULL
 );
@@ -156,8 +157,17 @@ class RunStore:
         self._do(write)
         self._written = [len(rows), len(rejects), len(turns)]
 
-    def write_rows_again(self) -> None:
-        """Have the next commit write all rows, as those before are no longer the same."""
+    def replace_rows(self, not_selected: Sequence[Row]) -> None:
+        """Record accepted rows that were not selected, and have the next commit write all others again."""
+        cells = [(number, json.dumps(row)) for number, row in enumerate(not_selected)]
+
+        def write(base: sqlite3.Connection) -> None:
+            base.execute("BEGIN")
+            base.execute("DELETE FROM not_selected")
+            base.executemany("INSERT INTO not_selected VALUES (?, ?)", cells)
+            base.execute("COMMIT")
+
+        self._do(write)
         self._written[0] = 0
 
     def trim(self) -> None:

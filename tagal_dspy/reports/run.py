@@ -48,6 +48,8 @@ def run_sections(prediction: Any, instructions: Mapping[str, str]) -> list[Secti
     counts = ("calls", "prompt_tokens", "completion_tokens")
     usage = [[name, *(used[count] for count in counts)] for name, used in prediction.usage.items()]
     made: list[Part] = [f"{len(prediction.table)} rows were accepted in {prediction.n_draws} draws."]
+    if prediction.selection is not None:
+        made = [_selected(prediction)]
     if len(prediction.curve) > 1:
         made.append(_curve(prediction.curve))
     rejects = Table("Rejected rows by reason", ["reason", "rows"], reasons) if reasons else "No row was rejected."
@@ -56,6 +58,18 @@ def run_sections(prediction: Any, instructions: Mapping[str, str]) -> list[Secti
         Section("Run", [*made, rejects, costs if usage else "No model was called: every answer was in the cache."]),
         Section("Prompts", [Listing(f"Instructions of {name}", text) for name, text in instructions.items()]),
     ]
+
+
+def _selected(prediction: Any) -> str:
+    """What the selection changed."""
+    n_rows, selection = len(prediction.table), prediction.selection
+    n_pool = n_rows + len(prediction.not_selected)
+    return (
+        f"{n_pool} rows were accepted in {prediction.n_draws} draws. The {n_rows} that together are most like the "
+        "training rows were selected: their tables of two columns differ from those of the training rows by "
+        f"{number(selection.after)} on average (total variation distance, from 0 to 1), those of a random choice by "
+        f"{number(selection.before)}."
+    )
 
 
 def _curve(values: Sequence[float]) -> Figure:

@@ -42,7 +42,7 @@ class Planning:
     ) -> None:
         self.acceptance = AcceptancePipeline(CsvCodec(TASK.schema), RowFilter(TASK), n_rows, quotas)
         asks = run_settings("grounded", **chosen)
-        self.scheduler = Scheduler(asks, self.acceptance, quotas, n_rows, pause_after)
+        self.scheduler = Scheduler(asks, self.acceptance, pause_after)
         self._new = {label: new_rows(label) for label in ("yes", "no")}
 
     def all(self) -> list[DrawRequest]:
