@@ -73,11 +73,15 @@ class AcceptancePipeline:
     def read(self, answer: str) -> ReadRows:
         """The rows of an answer that fit; of a longer answer than `LONGEST_ANSWER` characters, those of its start."""
         decoded = read_answer(self._codec, answer[:LONGEST_ANSWER])
-        rows, misfits = self._filter.fitting(decoded.rows)
+        rows, misfits = self.fitting(decoded.rows)
         rest = answer[LONGEST_ANSWER:]
         detail = f"the answer has {len(answer):,} characters; only the first {LONGEST_ANSWER:,} are read"
         unread = [Reject.of("unparsable", rest[:LONGEST_ANSWER], detail)] if rest else []
         return ReadRows(tuple(rows), (*decoded.rejects, *misfits, *unread))
+
+    def fitting(self, rows: Iterable[Row]) -> tuple[list[Row], list[Reject]]:
+        """The rows that fit the schema, the rules and the condition, in canonical text, and why the others do not."""
+        return self._filter.fitting(rows)
 
     def offer(self, rows: Iterable[Row]) -> list[Row]:
         """Take what is acceptable of some rows that were read, in order; the rest goes to `rejects`.

@@ -11,6 +11,7 @@ import pandas as pd
 
 from tagal_dspy.errors import SettingsError
 from tagal_dspy.few_shot import StratifiedSampler
+from tagal_dspy.metrics.peers import OVERDRAW, cart, real_curated, with_checks
 from tagal_dspy.metrics.tables import Encoder, quiet, ready, squared_distances
 from tagal_dspy.metrics.utility import some_rows
 from tagal_dspy.schema import CellColumn, NumericalColumn
@@ -29,9 +30,12 @@ def baseline(name: str, *, task: TableTask, n_rows: int, seed: int = 0) -> pd.Da
     """A table of `n_rows` rows made from the training rows alone, with fresh ids.
 
     Args:
-        name: `real` (training rows as they are), `marginals` (every column on its own), `few_shots` (the rows of one
-            prompt, repeated), `bootstrap_noise` (real rows, slightly changed), `smote` (between a row and a
-            neighbour of its class), `gaussian_copula`, `ctgan` or `tvae` (SDV; the last two need torch).
+        name: `real` (training rows as they are), `real_curated` (those with plausible labels), `marginals` (every
+            column on its own), `few_shots` (the rows of one prompt, repeated), `bootstrap_noise` (real rows, slightly
+            changed), `smote` (between a row and a neighbour of its class), `cart` (each column from a tree grown on
+            those before it), `gaussian_copula`, `ctgan` or `tvae` (SDV; the last two need torch). With `+checks`
+            behind it, e.g. `cart+checks`, rows are new, have plausible labels and the real class shares, as those of
+            our default settings; with `+selected` the best of three times as many such rows are kept.
         task: whose training rows to use.
         n_rows: how many rows to make.
         seed: equal seeds give equal tables.
@@ -43,11 +47,17 @@ def baseline(name: str, *, task: TableTask, n_rows: int, seed: int = 0) -> pd.Da
     >>> baseline("marginals", task=task, n_rows=7).shape
     (7, 2)
     """
-    if name not in BASELINES:
-        raise SettingsError(f"baseline {name!r} is unknown; use {', '.join(BASELINES)}")
+    kind, _, more = name.partition("+")
+    if kind not in BASELINES:
+        raise SettingsError(f"baseline {kind!r} is unknown; use {', '.join(BASELINES)}")
+    if more not in ("", "checks", "selected"):
+        raise SettingsError(f"baseline {name!r} is unknown; use {kind}, {kind}+checks or {kind}+selected")
     if n_rows < 1:
         raise SettingsError(f"n_rows={n_rows}; a baseline needs at least 1")
-    return task.schema.with_fresh_ids(BASELINES[name](task, n_rows, seed).reset_index(drop=True))
+    make = BASELINES[kind]
+    if more:
+        make = with_checks(make, overdraw=OVERDRAW if more == "selected" else 1.0)
+    return task.schema.with_fresh_ids(make(task, n_rows, seed).reset_index(drop=True))
 
 
 def marginals(frame: pd.DataFrame, n_rows: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -190,10 +200,12 @@ def _metadata(task: TableTask) -> Any:
 
 BASELINES: dict[str, Callable[[TableTask, int, int], pd.DataFrame]] = {
     "real": _real,
+    "real_curated": real_curated,
     "marginals": _marginals,
     "few_shots": _few_shots,
     "bootstrap_noise": _bootstrap_noise,
     "smote": _smote,
+    "cart": cart,
     "gaussian_copula": _synthesizer("GaussianCopulaSynthesizer"),
     "ctgan": _synthesizer("CTGANSynthesizer"),
     "tvae": _synthesizer("TVAESynthesizer"),

@@ -6,11 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tagal_dspy.errors import SettingsError
+from tagal_dspy.errors import DataError, SettingsError
+from tagal_dspy.measures.curation import LabelCurator
 from tagal_dspy.metrics import BASELINES, baseline, quality
 from tagal_dspy.task import TableTask
 
-OWN = ("real", "marginals", "few_shots", "bootstrap_noise", "smote")
+OWN = (
+    "real",
+    "real_curated",
+    "marginals",
+    "few_shots",
+    "bootstrap_noise",
+    "smote",
+    "cart",
+    "cart+checks",
+    "cart+selected",
+)
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -51,6 +62,35 @@ def test_smote_works_for_a_class_with_one_row_and_for_regression() -> None:
     frame = pd.DataFrame({"x": np.arange(60.0) / 7, "y": ["a"] * 57 + ["b"] * 3})
     assert len(baseline("smote", task=TableTask(frame, target="y"), n_rows=50)) == 50
     assert len(baseline("smote", task=TableTask(frame, target="x"), n_rows=50)) == 50
+
+
+def test_cart_keeps_the_relations_between_columns(task: TableTask) -> None:
+    trends = [
+        quality(real=task.validation, synthetic=baseline(name, task=task, n_rows=200), schema=task.schema).trends
+        for name in ("cart", "marginals")
+    ]
+    assert trends[0] > trends[1] + 0.02
+
+
+@pytest.mark.parametrize("more", ["checks", "selected"])
+def test_checked_rows_are_new_with_plausible_labels_and_real_class_shares(more: str, task: TableTask) -> None:
+    made = baseline(f"cart+{more}", task=task, n_rows=90)
+    rows = task.schema.to_rows(made)
+    assert len(set(rows)) == 90
+    assert not set(rows) & task.real_rows
+    assert LabelCurator(task).curated(rows)[1] == []
+    shares = [frame[task.schema.target].value_counts(normalize=True) for frame in (task.train, made)]
+    assert (shares[0] - shares[1]).abs().max() < 1 / 90
+
+
+def test_checks_that_too_few_rows_pass_are_an_error(task: TableTask) -> None:
+    with pytest.raises(DataError, match="0 of 5 rows passed the checks"):
+        baseline("real+checks", task=task, n_rows=5)
+
+
+def test_baseline_with_an_unknown_ending_is_refused(task: TableTask) -> None:
+    with pytest.raises(SettingsError, match=r"'cart\+luck' is unknown; use cart, cart\+checks or cart\+selected"):
+        baseline("cart+luck", task=task, n_rows=5)
 
 
 def test_gaussian_copula_keeps_relations_and_is_seeded(task: TableTask) -> None:

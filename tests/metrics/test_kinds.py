@@ -24,7 +24,7 @@ from tagal_dspy.metrics import (
 from tagal_dspy.metrics.tables import ready
 from tagal_dspy.task import TableTask
 
-OWN = ("real", "marginals", "few_shots", "bootstrap_noise", "smote", "gaussian_copula")
+OWN = ("real", "marginals", "few_shots", "bootstrap_noise", "smote", "cart", "gaussian_copula")
 
 
 @pytest.fixture(scope="module")
