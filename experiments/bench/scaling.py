@@ -1,10 +1,12 @@
 """What large tables cost: time, processor time and peak memory, each in a process of its own.
 
     python experiments/bench/scaling.py [--real 1000 10000 100000 1000000] [--generated 100 1000 10000 100000]
+                                        [--chat 10000 100000 1000000]
 
 Real rows: from a frame of 15 columns to the card and the first prompt; then the time of later draws (few-shots and
 prompt, no model). Generated rows: a run on a scripted model that answers at once, default settings of small models but
-for ten rows a draw. Processor time is what the work takes; the clock also counts what else the machine does.
+for ten rows a draw; and a run with default settings of chat models, but without a critic (`--chat`). Processor time
+is what the work takes; the clock also counts what else the machine does.
 """
 
 from __future__ import annotations
@@ -97,15 +99,20 @@ def real_rows(n_rows: int) -> dict[str, Any]:
     }
 
 
+def written_rows(n_rows: int) -> tuple[Any, Any]:
+    """Rows near real ones as a model writes them, and their labels."""
+    source = table(n_rows, seed=1).astype({"rate": object})
+    return source.where(source.notna(), "").astype(str).agg(",".join, axis=1).to_numpy(), source["label"].to_numpy()
+
+
 def generated_rows(n_rows: int) -> dict[str, Any]:
     """A whole run on a model that answers at once with rows near real ones."""
     from tagal_dspy import TagalSynthesizer
     from tagal_dspy.testing import Answer, Asked, scripted_lm
 
     real = table(N_ROWS_GENERATED_FROM)
-    source = table(3 * n_rows, seed=1).astype({"rate": object})
-    texts = source.where(source.notna(), "").astype(str).agg(",".join, axis=1).to_numpy()
-    by_label = {label: iter(texts[source["label"] == label]) for label in ("yes", "no")}
+    texts, labels = written_rows(6 * n_rows)
+    by_label = {label: iter(texts[labels == label]) for label in ("yes", "no")}
     one_at_a_time = threading.Lock()
 
     def answer(asked: Asked) -> Answer:
@@ -122,6 +129,26 @@ def generated_rows(n_rows: int) -> dict[str, Any]:
     return {"run": took, "GiB before": before, "peak GiB": peak_gib(), "draws": synthesizer.prediction_.n_draws}
 
 
+def chat_rows(n_rows: int) -> dict[str, Any]:
+    """The same on a chat model: rows of both labels in one draw, no critic, no curation."""
+    from tagal_dspy import TagalSynthesizer
+    from tagal_dspy.testing import Answer, Asked, scripted_lm
+
+    texts = iter(written_rows(2 * n_rows + 2000)[0])
+    one_at_a_time = threading.Lock()
+
+    def answer(asked: Asked) -> Answer:
+        with one_at_a_time:
+            return {"rows": "\n".join(next(texts) for _ in range(20))}
+
+    lm = scripted_lm(answer, cache=False)
+    synthesizer = TagalSynthesizer(lm, critic="none", n_iter=1).fit(table(N_ROWS_GENERATED_FROM), "label")
+    before, start = peak_gib(), spent()
+    synthesizer.sample(n_rows)
+    took = since(start)
+    return {"run": took, "GiB before": before, "peak GiB": peak_gib(), "draws": synthesizer.prediction_.n_draws}
+
+
 def measured(what: str, n_rows: int) -> dict[str, Any]:
     """The same in a process of its own."""
     command = [sys.executable, __file__, what, str(n_rows)]
@@ -129,7 +156,7 @@ def measured(what: str, n_rows: int) -> dict[str, Any]:
     return found
 
 
-def main(real: list[int], generated: list[int], out: Path) -> int:
+def main(real: list[int], generated: list[int], chat: list[int], out: Path) -> int:
     lines = ["# What large tables cost", "", "Printed by `python experiments/bench/scaling.py`; seconds are of the"]
     lines += ["processor, those of the clock in brackets.", ""]
     lines += [f"{os.cpu_count()} cores, load average before: {os.getloadavg()[0]:.1f}.", ""]
@@ -151,26 +178,36 @@ def main(real: list[int], generated: list[int], out: Path) -> int:
         f"they take at most {MOST_GIB} GiB": largest["peak GiB"] <= MOST_GIB,
         f"a later draw takes as long from {max(real):,} rows as from {min(real):,} ({draws:.2f} times)": draws <= 2,
     }
-    lines += ["", "| generated rows | seconds | for a row | memory for a row | draws |", "|---|---|---|---|---|"]
-    for n_rows in generated:
-        found = measured("generated", n_rows)
-        memory = (found["peak GiB"] - found["GiB before"]) * 2**20 / n_rows
-        clock, processor = found["run"]
-        took = f"{processor:.3g} s ({clock:.3g}) | {processor / n_rows * 1e3:.1f} ms"
-        lines.append(f"| {n_rows:,} | {took} | {memory:.1f} KiB | {found['draws']} |")
+    lines += generated_lines("generated", generated)
+    lines += generated_lines("chat", chat)
     lines += ["", *(f"{'Holds' if value else 'Is broken'}: {what}.  " for what, value in held.items())]
     print("\n".join(lines))
     out.write_text("\n".join(lines) + "\n")
     return 0 if all(held.values()) else 1
 
 
+def generated_lines(what: str, numbers: list[int]) -> list[str]:
+    head = {"generated": "rows of a small model", "chat": "rows of a chat model"}[what]
+    lines = ["", f"| {head} | seconds | for a row | memory for a row | draws |", "|---|---|---|---|---|"]
+    for n_rows in numbers:
+        found = measured(what, n_rows)
+        memory = (found["peak GiB"] - found["GiB before"]) * 2**20 / n_rows
+        clock, processor = found["run"]
+        took = f"{processor:.3g} s ({clock:.3g}) | {processor / n_rows * 1e3:.2f} ms"
+        lines.append(f"| {n_rows:,} | {took} | {memory:.1f} KiB | {found['draws']} |")
+    return lines
+
+
+MEASURES = {"real": real_rows, "generated": generated_rows, "chat": chat_rows}
+
 if __name__ == "__main__":
-    if sys.argv[1:2] in (["real"], ["generated"]):
-        print(json.dumps({"real": real_rows, "generated": generated_rows}[sys.argv[1]](int(sys.argv[2]))))
+    if sys.argv[1:2] and sys.argv[1] in MEASURES:
+        print(json.dumps(MEASURES[sys.argv[1]](int(sys.argv[2]))))
         sys.exit()
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--real", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--generated", type=int, nargs="+", default=[100, 1000, 10_000, 100_000])
+    parser.add_argument("--chat", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    sys.exit(main(given.real, given.generated, given.out))
+    sys.exit(main(given.real, given.generated, given.chat, given.out))
