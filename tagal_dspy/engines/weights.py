@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from tagal_dspy.caching import cache_dir
 from tagal_dspy.errors import EngineError
 from tagal_dspy.settings import PromptStyle
 
@@ -71,14 +72,6 @@ def _embedded() -> Weights:
     except (OSError, ValueError) as error:
         raise EngineError(f"the embedded model cannot be put together at {path}: {error}") from error
     return Weights(path, path.name, "continuation", package.EXPECTED_SHA256)
-
-
-def cache_dir() -> Path:
-    """The user's cache folder for this library: `$TAGAL_CACHE_DIR`, or the platform's place for caches."""
-    given = os.environ.get("TAGAL_CACHE_DIR")
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tagal_dspy"
 
 
 def _from_hub(place: str) -> Path:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from dspy import lm15
 
-from tagal_dspy.engines import LocalEngine, find_weights
-from tagal_dspy.engines.weights import cache_dir
+from tagal_dspy.engines import LocalEngine, cache_dir, find_weights
 from tagal_dspy.errors import EngineError
 
 
