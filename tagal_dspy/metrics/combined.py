@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,17 @@ from tagal_dspy.metrics.diversity import Diversity, diversity_of
 from tagal_dspy.metrics.feedback import feedback
 from tagal_dspy.metrics.fidelity import Quality, quality_of, validity_of
 from tagal_dspy.metrics.judging import Judged, judge
+from tagal_dspy.metrics.kept import kept
 from tagal_dspy.metrics.privacy import Privacy, Rows, excess, privacy_of
 from tagal_dspy.metrics.tables import Encoder, Matrix, in_canonical_order, ready
-from tagal_dspy.metrics.utility import Learning, Trial, Utility
+from tagal_dspy.metrics.utility import DEFAULT_MODELS, Learning, Trial, Utility
 from tagal_dspy.schema import Row
 from tagal_dspy.task import TableTask
 
 PARTS = ("utility", "fidelity", "diversity", "privacy")
 DEFAULT_WEIGHTS: Mapping[str, float] = {"utility": 0.5, "fidelity": 0.5}
 WORST = -1.0
+OnStep = Callable[[str], None]
 _N_REMEMBERED = 512
 
 
@@ -73,6 +76,8 @@ class TableMetric:
         learning: classifiers, metric and seeds of utility.
         n_replicates: floor and ceiling tables.
         seed: of everything random in the metric, whatever the seed of the run that is judged.
+        folder: where floors and ceilings are kept for other processes; nowhere where None.
+        on_step: called with what is measured next.
 
     Raises:
         SettingsError: unknown parts or weights that make no mean.
@@ -85,6 +90,8 @@ class TableMetric:
         learning: Learning | None = None,
         n_replicates: int = 8,
         seed: int = 0,
+        folder: Path | None = None,
+        on_step: OnStep = lambda step: None,
     ) -> None:
         self.weights = dict(DEFAULT_WEIGHTS if weights is None else weights)
         problems = [
@@ -97,6 +104,7 @@ class TableMetric:
             raise SettingsError("\n".join(problems))
         self.learning = learning or Learning(n_bootstrap=200)
         self.n_replicates, self.seed = n_replicates, seed
+        self._folder, self._on_step = folder, on_step
         self._memo = _Memo()
 
     @property
@@ -153,6 +161,7 @@ class TableMetric:
         rows = judged.ready
         judges: _Judges = self._memo.get(("judges", task.id), lambda: _Judges(task, self.learning))
         between: dict[str, Anchors] = self._memo.get(("anchors", task.id, n_rows), lambda: self._anchors(task, n_rows))
+        self._on_step("utility and fidelity")
         utility, found = judges.utility(rows), judges.quality(rows)
         draws = {"fidelity": np.array([found.score])}
         if utility is not None:
@@ -194,20 +203,34 @@ class TableMetric:
         }
         if task.schema.target is not None:
             measures["utility"] = judges.utility_draws
-        return {
-            name: anchors(measure, train=judges.train, n_rows=n_rows, n_replicates=self.n_replicates, seed=self.seed)
-            for name, measure in measures.items()
-        }
+
+        def made() -> dict[str, Anchors]:
+            return {name: self._anchors_of(name, measure, judges.train, n_rows) for name, measure in measures.items()}
+
+        # What an estimator that is given decides cannot be told from its name.
+        if self._folder is None or any(model not in DEFAULT_MODELS for model in self.learning.classifiers):
+            return made()
+        return kept(self._folder, {**self.fingerprint, "rows": n_rows, **judges.digests}, made)
+
+    def _anchors_of(
+        self, name: str, measure: Callable[[pd.DataFrame], Matrix], train: pd.DataFrame, n_rows: int
+    ) -> Anchors:
+        def on_table(number: int) -> None:
+            self._on_step(f"{name} of floor and ceiling, table {number} of {2 * self.n_replicates}")
+
+        return anchors(
+            measure, train=train, n_rows=n_rows, n_replicates=self.n_replicates, seed=self.seed, on_table=on_table
+        )
 
     def __deepcopy__(self, memo: object) -> TableMetric:
         # Optimisers copy what they are given; copies that share their memory score the same table once.
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_memo"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_memo", "_on_step")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _memo=_Memo())
+        self.__dict__.update(state, _memo=_Memo(), _on_step=lambda step: None)
 
 
 class _Judges:
@@ -222,6 +245,15 @@ class _Judges:
         self._used = Rows(self._encoder(self.train), Counter(task.train_rows))
         unused = Counter(task.schema.to_rows(task.validation))
         self._unused = Rows(self._encoder(self._validation), unused)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of all that tables are compared with."""
+        return {
+            "schema": self._schema.fingerprint,
+            "train": _digest(self.train),
+            "validation": _digest(self._validation),
+        }
 
     def utility(self, table: pd.DataFrame) -> Utility | None:
         return None if self._trial is None else self._trial.score(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 
 from tagal_dspy.errors import DataError
 from tagal_dspy.metrics.baselines import baseline
-from tagal_dspy.metrics.combined import Evaluation, TableMetric
+from tagal_dspy.metrics.combined import Evaluation, OnStep, TableMetric
 from tagal_dspy.metrics.diversity import diversity
 from tagal_dspy.metrics.fidelity import alpha_precision, detection, prdc, validity_of
 from tagal_dspy.metrics.judging import check_target, judge
@@ -41,6 +42,8 @@ def evaluate(
     baselines: Sequence[str] = (),
     learning: Learning | None = None,
     overrides: SchemaOverrides | None = None,
+    folder: Path | None = None,
+    on_step: OnStep = lambda step: None,
 ) -> TableReport:
     """Measure a synthetic table against a real one.
 
@@ -55,6 +58,8 @@ def evaluate(
         baselines: names of `BASELINES` to score at the same size.
         learning: classifiers and metric of utility, as for `TableMetric`.
         overrides: what is known better about the columns than the values show.
+        folder: where floor and ceiling are kept, which take most of the time, for the next table of so many rows.
+        on_step: called with what is measured next.
 
     Returns:
         A typed result; see `TableReport` for what its parts mean and which way is up.
@@ -77,8 +82,16 @@ def evaluate(
     train = real if target is None else real[real[target].notna()]
     held = stratified(train, schema, TEST_SHARE if holdout is None else 0.0, seed)
     task = TableTask.of_parts(schema, train=train[~held], validation=train[held] if holdout is None else holdout)
-    held_out = holdout is None
-    return evaluate_task(task, synthetic, seed=seed, baselines=baselines, learning=learning, held_out=held_out)
+    return evaluate_task(
+        task,
+        synthetic,
+        seed=seed,
+        baselines=baselines,
+        learning=learning,
+        held_out=holdout is None,
+        folder=folder,
+        on_step=on_step,
+    )
 
 
 def _check(
@@ -119,6 +132,8 @@ def evaluate_task(
     learning: Learning | None = None,
     few_shots: pd.DataFrame | None = None,
     held_out: bool = False,
+    folder: Path | None = None,
+    on_step: OnStep = lambda step: None,
 ) -> TableReport:
     """Measure a synthetic table against the training rows of a task and, as its holdout, the validation rows.
 
@@ -133,7 +148,7 @@ def evaluate_task(
     rows = judge(schema, "synthetic", sample).frame if sampled else made.frame
     # First, because a baseline may be unknown or not installed.
     others = {name: baseline(name, task=task, n_rows=len(rows), seed=seed) for name in baselines}
-    metric = TableMetric(learning=learning, seed=seed)
+    metric = TableMetric(learning=learning, seed=seed, folder=folder, on_step=on_step)
     found = metric.evaluate(task, sample)
     real = pd.concat([train, holdout], ignore_index=True)
     # The metric measured these two already, unless it was given a sample.
@@ -141,6 +156,7 @@ def evaluate_task(
     varied = None if sampled else found.diversity
     similar = found.quality.by_column if found.quality else {}
     enough = min(len(rows), len(holdout)) > _N_NEIGHBOURS
+    on_step("utility of real rows, detection and neighbours")
     compared: dict[str, Any] = {"real": task.validation, "synthetic": rows, "schema": schema}
     return TableReport(
         table=schema.name,

@@ -149,7 +149,7 @@ def detection(
     for train, test in StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(features, labels):
         with one_thread():
             model = make_model(classifier, False, seed).fit(features[train], labels[train])
-        scores[test] = model.predict_proba(features[test])[:, 1]
+            scores[test] = model.predict_proba(features[test])[:, 1]
     return float(roc_auc_score(labels, scores))
 
 

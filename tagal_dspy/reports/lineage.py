@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tagal_dspy.optimizers.lineage import prompt_diff
 from tagal_dspy.reports.charts import candidates_chart
 from tagal_dspy.reports.evaluation import number
 from tagal_dspy.reports.page import Figure, Listing, Page, Part, Section, Table
@@ -108,6 +107,8 @@ def _figure(lineage: Lineage) -> Iterator[Figure]:
 
 
 def _candidate(candidate: Mapping[str, Any], candidates: Candidates) -> Section:
+    from tagal_dspy.optimizers.lineage import prompt_diff
+
     parts: list[Part] = []
     parent = candidate["parent"]
     if parent is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -12,8 +12,10 @@ from tagal_dspy.metrics import evaluate_task
 from tagal_dspy.reports.charts import curve_chart
 from tagal_dspy.reports.evaluation import evaluation_page, number
 from tagal_dspy.reports.page import Figure, Listing, Page, Part, Section, Table
-from tagal_dspy.synthesizer import TagalSynthesizer
 from tagal_dspy.task import TableTask
+
+if TYPE_CHECKING:
+    from tagal_dspy.synthesizer import TagalSynthesizer
 
 
 def run_page(synthesizer: TagalSynthesizer) -> Page:

@@ -18,6 +18,9 @@ import pytest
 from scripts import shop_frame, shop_rows
 from servers import chat_server, error
 
+from tagal_dspy.engines import Weights
+from tagal_dspy.errors import EngineError
+
 
 def write_rows(body: dict[str, Any]) -> str:
     """Plays generator and critic."""
@@ -210,6 +213,18 @@ def test_preview_shows_the_prompt_and_calls_nobody(tagal: Any, shop_csv: Path) -
     assert ran.code == 0
     assert "Write new rows for a table" in ran.out
     assert "[[ ## examples ## ]]" in ran.out
+
+
+def test_preview_of_the_embedded_model_looks_at_no_weights(
+    tagal: Any, shop_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def looked_at(*_: object) -> None:
+        raise EngineError("weights were looked at")
+
+    monkeypatch.setattr(Weights, "check", looked_at)
+    monkeypatch.setattr("tagal_dspy.engines.local.Model", looked_at)
+    ran = tagal("preview", shop_csv, "--target", "buys")
+    assert ran.code == 0, ran.err
 
 
 def test_few_rows_of_a_class_are_said_and_taken(tagal: Any, server: str, tmp_path: Path) -> None:

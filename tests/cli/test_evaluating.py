@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from scripts import shop_frame
 
+from tagal_dspy.cli.terminal import Terminal
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[object]:
@@ -23,9 +25,17 @@ def files(tmp_path: Path) -> list[object]:
 
 def test_terminal_shows_score_floor_ceiling_and_baselines(tagal: Any, files: list[object]) -> None:
     ran = tagal("evaluate", *files, "--baselines", "marginals, bootstrap_noise")
-    assert ran.code == 0
+    assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith("Score ")
     assert all(each in ran.out for each in ("floor", "ceiling", "marginals", "bootstrap_noise", "TSTR", "novelty"))
+
+
+def test_what_is_measured_is_shown_on_a_terminal(
+    tagal: Any, files: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("tagal_dspy.cli.terminal.terminal", Terminal(stderr=True, force_terminal=True))
+    assert "floor and ceiling, table 1" in tagal("evaluate", *files).err
 
 
 def test_json_is_all_that_is_printed_and_reports_are_written_beside_it(

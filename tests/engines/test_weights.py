@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from dspy import lm15
 
-from tagal_dspy.engines import find_weights
-from tagal_dspy.engines.weights import cache_dir
+from tagal_dspy.engines import LocalEngine, cache_dir, find_weights
 from tagal_dspy.errors import EngineError
 
 
@@ -21,12 +21,16 @@ def test_embedded_weights_continue_text() -> None:
     assert find_weights("local").style == "continuation"
 
 
-def test_damaged_embedded_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_embedded_weights_are_named_before_they_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name = find_weights("local").path.name
     monkeypatch.setenv("TAGAL_CACHE_DIR", str(tmp_path))
     gguf(tmp_path / name)
-    with pytest.raises(EngineError, match=r"is damaged .* delete it and try again"):
-        find_weights("local")
+    engine = LocalEngine(find_weights("local"))
+    for _ in range(2):
+        with pytest.raises(EngineError, match=r"is damaged .* delete it and try again"):
+            engine.complete(lm15.Request(model="m", messages=(lm15.Message.user("1,2"),)))
 
 
 def test_embedded_weights_are_put_together_in_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
