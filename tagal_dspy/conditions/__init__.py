@@ -3,6 +3,16 @@
 from tagal_dspy.conditions.condition import Condition
 from tagal_dspy.conditions.parser import Comparison
 from tagal_dspy.conditions.quotas import parse_rows_per, quotas_for
-from tagal_dspy.conditions.slots import ANY, Slot, known_slots, target_slots
+from tagal_dspy.conditions.slots import ANY, Slot, known_slots, real_counts, target_slots
 
-__all__ = ["ANY", "Comparison", "Condition", "Slot", "known_slots", "parse_rows_per", "quotas_for", "target_slots"]
+__all__ = [
+    "ANY",
+    "Comparison",
+    "Condition",
+    "Slot",
+    "known_slots",
+    "parse_rows_per",
+    "quotas_for",
+    "real_counts",
+    "target_slots",
+]

@@ -63,6 +63,19 @@ def target_slots(task: TableTask) -> list[Slot]:
     return [Slot(condition=Condition.parse(text, schema)) for text in texts if text]
 
 
+def real_counts(task: TableTask, condition: Condition | None = None) -> dict[Slot, int]:
+    """Training rows of each slot of the target, of those that meet a condition where there is one.
+
+    >>> {str(slot): n for slot, n in real_counts(TableTask(pd.DataFrame({"y": list("aab") * 10}), "y")).items()}
+    {'a': 13, 'b': 6}
+    """
+    slots = target_slots(task)
+    if condition is None and task.schema.classes:
+        return {slot: len(task.strata.get(str(slot), ())) for slot in slots}
+    rows = [row for row in task.train_rows if condition is None or condition.holds(row)]
+    return {slot: sum(slot.takes(row, task.schema) for row in rows) for slot in slots}
+
+
 def known_slots(partial: pd.DataFrame, schema: TableSchema) -> list[Slot]:
     """One slot for each partial row; equal rows have equal slots.
 

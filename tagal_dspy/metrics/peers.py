@@ -9,7 +9,7 @@ import pandas as pd
 
 from tagal_dspy.acceptance import AcceptancePipeline, RowFilter, apportion
 from tagal_dspy.codecs import make_codec
-from tagal_dspy.conditions import target_slots
+from tagal_dspy.conditions import real_counts
 from tagal_dspy.errors import DataError
 from tagal_dspy.measures.curation import LabelCurator
 from tagal_dspy.measures.profile import by_text
@@ -71,14 +71,12 @@ def with_checks(make: Make, *, overdraw: float = 1.0) -> Make:
     """
 
     def made(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
-        slots = target_slots(task)
-        shares = {slot: float(len(task.strata.get(str(slot), ()))) for slot in slots}
-        curator = LabelCurator(task)
+        counts, curator = real_counts(task), LabelCurator(task)
         pipeline = AcceptancePipeline(
             make_codec("csv", task.schema),
             RowFilter(task, "strict"),
             n_rows,
-            apportion(n_rows, shares) if slots else None,
+            apportion(n_rows, counts) if counts else None,
             overdraw=overdraw,
             curator=lambda: curator,
         )

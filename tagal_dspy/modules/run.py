@@ -13,7 +13,7 @@ import numpy as np
 
 from tagal_dspy.acceptance import AcceptancePipeline, RowFilter, apportion
 from tagal_dspy.codecs import RowCodec
-from tagal_dspy.conditions import ANY, Slot, target_slots
+from tagal_dspy.conditions import ANY, Slot, real_counts, target_slots
 from tagal_dspy.errors import DataError
 from tagal_dspy.few_shot import FewShotSampler, Mask
 from tagal_dspy.measures.curation import MAX_ROWS, LabelCurator
@@ -110,16 +110,12 @@ class Run:
         count where rows are drawn class by class; under a condition they could contradict it."""
         if self.wanted.quotas is not None:
             return dict(self.wanted.quotas)
-        slots, condition = target_slots(self.task), self.wanted.condition
-        ranged = any(slot.condition for slot in slots)
-        if self.settings.shares == "free" or not slots or (ranged and (condition or self.settings.draws == "joint")):
+        condition = self.wanted.condition
+        ranged = bool(target_slots(self.task)) and not self.task.schema.classes
+        if self.settings.shares == "free" or (ranged and (condition or self.settings.draws == "joint")):
             return None
-        if condition is None and not ranged:
-            counts = [len(self.task.strata.get(str(slot), ())) for slot in slots]
-        else:
-            rows = [row for row in self.task.train_rows if condition is None or condition.holds(row)]
-            counts = [sum(slot.takes(row, self.task.schema) for row in rows) for slot in slots]
-        return apportion(self.n_rows, dict(zip(slots, counts, strict=True)))
+        counts = real_counts(self.task, condition)
+        return apportion(self.n_rows, counts) if counts else None
 
     @property
     def slots(self) -> list[Slot]:

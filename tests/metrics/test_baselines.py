@@ -83,6 +83,15 @@ def test_checked_rows_are_new_with_plausible_labels_and_real_class_shares(more: 
     assert (shares[0] - shares[1]).abs().max() < 1 / 90
 
 
+def test_checked_rows_of_a_number_to_predict_have_its_real_quartiles() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random(300).round(2)
+    regression = TableTask(pd.DataFrame({"x": x, "y": (10 * x + rng.normal(0, 1, 300)).round(2)}), "y")
+    made = baseline("cart+selected", task=regression, n_rows=40)
+    cuts = [-np.inf, *regression.train["y"].quantile([0.25, 0.5, 0.75], interpolation="lower"), np.inf]
+    assert pd.cut(made["y"], cuts).value_counts().between(9, 11).all()
+
+
 def test_checks_that_too_few_rows_pass_are_an_error(task: TableTask) -> None:
     with pytest.raises(DataError, match="0 of 5 rows passed the checks"):
         baseline("real+checks", task=task, n_rows=5)
