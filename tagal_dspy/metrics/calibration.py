@@ -6,6 +6,7 @@ table of independent marginals, the ceiling one of real rows, each as long as th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,12 @@ Tables measured by the same object are resampled alike, so that what they share 
 MIN_GAP = 0.01
 """Where real rows are hardly better than marginals, a smaller difference would blow noise up to a score."""
 
+LEAST_SEPARATION = 2.0
+"""Standard deviations between floor and ceiling."""
+
+_LEAST_SIGNAL = 0.3
+"""Standard deviations that may be chance alone: 8 tables of each kind differ in their means by a third of one."""
+
 _TINY = 1e-30
 _REACHES = np.geomspace(1e-3, 10.0, 400)
 """How far from a score its interval is looked for, in gaps between floor and ceiling."""
@@ -43,6 +50,8 @@ class Score:
         calibrated: 0 at the floor, 1 at the ceiling; may lie outside.
         low: lower end of the 95 % interval of `calibrated`, see there.
         high: its upper end.
+        separation: how many standard deviations of a table the ceiling is better than the floor. Below
+            `LEAST_SEPARATION` the two cannot be told apart, and the score means nothing.
     """
 
     raw: float
@@ -51,6 +60,18 @@ class Score:
     calibrated: float
     low: float
     high: float
+    separation: float
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether floor and ceiling can be told apart."""
+        return self.separation >= LEAST_SEPARATION
+
+    @property
+    def factor_needed(self) -> float | None:
+        """How many times as many rows, synthetic and real, would tell them apart, where noise falls as their square
+        root; None where real rows are no better than marginals."""
+        return (LEAST_SEPARATION / self.separation) ** 2 if self.separation > _LEAST_SIGNAL else None
 
 
 @dataclass(frozen=True)
@@ -130,7 +151,18 @@ def calibrated(draws: Matrix, between: Anchors) -> Score:
     low, high = (
         value + sign * _REACHES[_first(_refuted(value + sign * _REACHES, offsets, between))] for sign in (-1, 1)
     )
-    return Score(float(draws[0]), float(floor[0]), float(ceiling[0]), value, float(low), float(high))
+    return Score(
+        float(draws[0]), float(floor[0]), float(ceiling[0]), value, float(low), float(high), _separation(between)
+    )
+
+
+def _separation(between: Anchors) -> float:
+    """The gap between floor and ceiling in standard deviations of what one table, judged by these test rows, shows."""
+    floor, ceiling = between.floor.mean(axis=0), between.ceiling.mean(axis=0)
+    gap = (ceiling - floor) * (1.0 if ceiling[0] >= floor[0] else -1.0)
+    resampled = gap[1:].var() if len(gap) > 1 else 0.0
+    variance = (_variance(between.floor) + _variance(between.ceiling)) / 2 + resampled
+    return float(gap[0] / math.sqrt(max(variance, _TINY)))
 
 
 def _refuted(scores: Matrix, offsets: Matrix, between: Anchors) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tagal_dspy.metrics import Nearness, Rate, TableReport
+from tagal_dspy.metrics.calibration import Score
 from tagal_dspy.metrics.judging import MAX_LISTED, told
 from tagal_dspy.reports.charts import bars_chart, heat_map, scores_chart
 from tagal_dspy.reports.page import Figure, Page, Part, Section, Table
@@ -48,9 +50,21 @@ def lead(report: TableReport) -> Iterator[str]:
     """The score with floor, ceiling and interval, in sentences."""
     score, rows = report.score, report.rows
     value, interval = _ends(score)
+    vague = [name for name in ("utility", "fidelity") if name in score.parts and not score.parts[name].is_readable]
+    if vague:
+        yield (
+            f"The score {value} means nothing: by {' and '.join(vague)}, as many real rows cannot be told apart from "
+            "independent columns."
+        )
+    else:
+        yield (
+            f"Score {value}, interval {interval}: 0 (the floor) is a table of independent columns, 1 (the ceiling) as "
+            "many real rows."
+        )
     yield (
-        f"Score {value}, interval {interval}: 0 (the floor) is a table of independent columns, 1 (the ceiling) as many "
-        "real rows."
+        f"It is the mean of {' and '.join(score.parts)}, less the share of invalid cells "
+        f"({_percent(1 - score.objectives['validity'])}) and of copies that real rows would not have "
+        f"({_percent(1 - score.objectives['collisions'])})."
     )
     for name, said in (
         ("utility", f"Models trained on it reach {_metric(report)}"),
@@ -59,6 +73,9 @@ def lead(report: TableReport) -> Iterator[str]:
         if name in score.parts:
             part = score.parts[name]
             raw, floor, ceiling = map(number, (part.raw, part.floor, part.ceiling))
+            if not part.is_readable:
+                yield f"{said} {raw}; the floor {floor} and the ceiling {ceiling} cannot be told apart{_needed(part)}."
+                continue
             yield (
                 f"{said} {raw}; the floor is {floor}, the ceiling {ceiling}. Between them that is "
                 f"{number(part.calibrated, 2)} (95 % interval {number(part.low, 2)} to {number(part.high, 2)})."
@@ -70,6 +87,13 @@ def lead(report: TableReport) -> Iterator[str]:
         f"with the {rows.train} other real rows for copies."
     )
     yield from _as_read(report)
+
+
+def _needed(part: Score) -> str:
+    factor = part.factor_needed
+    if factor is None:
+        return ": real rows are hardly better than independent columns"
+    return f": about {math.ceil(factor)} times as many synthetic and test rows would be needed"
 
 
 def _as_read(report: TableReport) -> Iterator[str]:

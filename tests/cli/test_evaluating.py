@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from scripts import shop_frame
@@ -28,6 +29,18 @@ def test_terminal_shows_score_floor_ceiling_and_baselines(tagal: Any, files: lis
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith("Score ")
     assert all(each in ran.out for each in ("floor", "ceiling", "marginals", "bootstrap_noise", "TSTR", "novelty"))
+
+
+def test_table_without_signal_is_given_no_score_but_what_would_be_needed(tagal: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    files: list[object] = ["--target", "y"]
+    for name, n_rows in (("real", 200), ("synthetic", 40)):
+        frame = pd.DataFrame({"x": rng.normal(size=n_rows).round(2), "y": rng.choice(["a", "b"], n_rows)})
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+        files += [f"--{name}", tmp_path / f"{name}.csv"]
+    ran = tagal("evaluate", *files)
+    assert "cannot be told apart" in ran.out
+    assert "95 % interval" not in " ".join(ran.out.split()).split("synthetic rows were compared")[0]
 
 
 def test_what_is_measured_is_shown_on_a_terminal(
@@ -140,7 +153,7 @@ def test_every_problem_of_the_tables_is_a_line(tagal: Any, files: list[object], 
     [
         (["--protocol", "magic"], "--protocol 'magic' is unknown"),
         (["--protocol", "paper"], "leave out --holdout"),
-        (["--baselines", "magic"], "baseline 'magic' is unknown; use real, marginals"),
+        (["--baselines", "magic"], "baseline 'magic' is unknown; use real, real_curated"),
         (["--html", "nowhere/a.html"], "folder nowhere does not exist"),
         (["--real", "missing.csv"], "no file missing.csv"),
     ],

@@ -156,3 +156,36 @@ def test_no_gap_between_floor_and_ceiling_leaves_the_interval_wide() -> None:
 def test_too_few_of_anything_is_an_error() -> None:
     with pytest.raises(DataError, match="got 1 replicates, 60 rows and 300 real rows"):
         anchors(relation, train=draw(300, np.random.default_rng(0)), n_rows=60, n_replicates=1)
+
+
+def between(floor: list[float], ceiling: list[float]) -> Anchors:
+    return Anchors(np.array(floor)[:, None], np.array(ceiling)[:, None], 0.1)
+
+
+def test_separation_is_the_gap_in_standard_deviations_of_a_table() -> None:
+    score = calibrated(np.array([0.5]), between([0.4, 0.5, 0.6], [0.7, 0.8, 0.9]))
+    assert score.separation == pytest.approx(3.0)
+    assert score.is_readable
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "factor"), [([0.5, 0.6, 0.7], 4.0), ([0.42, 0.52, 0.62], None), ([0.4, 0.5, 0.6], None)]
+)
+def test_score_between_a_floor_and_a_ceiling_that_overlap_cannot_be_read(
+    ceiling: list[float], factor: float | None
+) -> None:
+    score = calibrated(np.array([0.5]), between([0.4, 0.5, 0.6], ceiling))
+    assert not score.is_readable
+    assert score.factor_needed == (None if factor is None else pytest.approx(factor))
+
+
+def test_separation_is_the_same_where_lower_is_better() -> None:
+    up, down = between([0.4, 0.5, 0.6], [0.7, 0.8, 0.9]), between([-0.4, -0.5, -0.6], [-0.7, -0.8, -0.9])
+    assert calibrated(np.array([0.5]), up).separation == calibrated(np.array([-0.5]), down).separation
+
+
+def test_noise_of_the_test_rows_lowers_the_separation() -> None:
+    steady = Anchors(np.array([[0.4, 0.4, 0.4], [0.6, 0.6, 0.6]]), np.array([[0.8, 0.8, 0.8], [1.0, 1.0, 1.0]]), 0.1)
+    noisy = Anchors(np.array([[0.4, 0.6, 0.2], [0.6, 0.8, 0.4]]), np.array([[0.8, 0.6, 1.0], [1.0, 0.8, 1.2]]), 0.1)
+    draws = np.array([0.5, 0.5, 0.5])
+    assert calibrated(draws, noisy).separation < calibrated(draws, steady).separation
