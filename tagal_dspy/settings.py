@@ -114,6 +114,10 @@ class RunSettings(BaseModel):
         default=None,
         description="rows equal to an accepted one; dropped in ReducedLoop alone where None, and where rows are strict",
     )
+    common_rows: Literal["rejected", "accepted"] = Field(
+        default="rejected",
+        description="rows equal to two or more training rows: rejected where rows are strict, or kept by their share",
+    )
     surplus: Literal["random", "first"] = Field(
         default="random", description="which rows stay where more came than wanted: a random sample, or the first"
     )
@@ -213,6 +217,7 @@ GROUNDED: dict[str, Any] = {
     "refined_prompt": "with-examples",
     "summary_reads": "turns",
     "surplus": "first",
+    "common_rows": "accepted",
 }
 """Where the grounded preset departs from the published method; each is one of its settings."""
 

@@ -59,7 +59,7 @@ class AcceptancePipeline:
     ) -> None:
         self._codec, self._filter, self._curator = codec, row_filter, curator
         self._schema = row_filter.task.schema
-        self._keys: set[Row] = set()
+        self._n_accepted: Counter[Row] = Counter()
         self._wanted = dict(quotas) if quotas is not None else {ANY: n_rows}
         self.pool = {slot: math.ceil(n * overdraw) for slot, n in self._wanted.items()}
         self._keeps_surplus = keeps_surplus
@@ -90,11 +90,12 @@ class AcceptancePipeline:
             The rows that were accepted.
         """
         curator, taken = self._curator(), []
+        n_pool = sum(self.pool.values())
         if curator is not None:
             rows, noisy = curator.curated(list(rows))
             self.rejects += noisy
         for row in rows:
-            repeated = self._filter.repeated(row, self._keys)
+            repeated = self._filter.repeated(row, self._n_accepted[row], n_pool)
             slot = self._open_slot(row) if repeated is None else None
             if slot is not None:
                 self._take(row, slot)
@@ -141,7 +142,7 @@ class AcceptancePipeline:
         self.rows.append(row)
         self._slots.append(slot)
         self.by_slot[slot].append(row)
-        self._keys.add(row)
+        self._n_accepted[row] += 1
 
     def rows_of(self, slot: Slot) -> list[Row]:
         """The accepted rows of a slot; all of them for `ANY`."""

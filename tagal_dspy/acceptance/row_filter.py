@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from tagal_dspy.conditions import Condition
@@ -20,6 +22,9 @@ class RowFilter:
         task: whose schema a row must fit, and whose real rows it must not equal.
         strictness: `strict` wants cells within the observed ranges, no duplicate and no collision. `valid` is the
             published method: only the number of cells, categories and number formats are checked.
+        common_rows: whether rows equal to two or more training rows are `rejected` when strict, or `accepted` as often
+            as their share of the training rows allows. Such a row tells nothing of a single person, and a table in
+            which half the rows have a twin is another one without them.
         duplicates: whether rows equal to an accepted one are `kept` or `dropped`; `strict` drops them always.
         rules: what a row must keep besides, whatever the strictness.
         condition: what a row must meet besides, likewise.
@@ -31,6 +36,7 @@ class RowFilter:
         strictness: Strictness = "strict",
         *,
         duplicates: Literal["kept", "dropped"] = "kept",
+        common_rows: Literal["rejected", "accepted"] = "rejected",
         rules: Rules | None = None,
         condition: Condition | None = None,
     ) -> None:
@@ -39,6 +45,8 @@ class RowFilter:
         self._drops_duplicates = strictness == "strict" or duplicates == "dropped"
         self.rules = rules.fitted(task) if rules else None
         self.condition = condition
+        counts = Counter(task.train_rows) if common_rows == "accepted" else Counter()
+        self._common = {row: n / len(task.train_rows) for row, n in counts.items() if n > 1}
 
     def fitting(self, rows: Iterable[Row]) -> tuple[list[Row], list[Reject]]:
         """The rows that fit the schema, the rules and the condition, in canonical text, and why the others do not."""
@@ -75,9 +83,17 @@ class RowFilter:
                 return reject(error.reason, row, str(error))
         return tuple(cells)
 
-    def repeated(self, row: Row, accepted: Container[Row]) -> Reject | None:
-        """The reject for a canonical row that was accepted before or is real; None where it is new."""
-        if self._drops_duplicates and row in accepted:
+    def repeated(self, row: Row, n_accepted: int, n_rows: int) -> Reject | None:
+        """The reject for a canonical row that was accepted before or is real; None where it may come.
+
+        Args:
+            row: to judge.
+            n_accepted: how often it was accepted before.
+            n_rows: of the whole table.
+        """
+        if n_accepted < math.ceil(self._common.get(row, 0.0) * n_rows):
+            return None
+        if self._drops_duplicates and n_accepted:
             return reject("duplicate", row, "equal to an accepted row")
         if self.strictness == "strict" and row in self.task.real_rows:
             return reject("collision", row, "equal to a real row")

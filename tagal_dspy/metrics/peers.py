@@ -74,7 +74,7 @@ def with_checks(make: Make, *, overdraw: float = 1.0) -> Make:
         counts, curator = real_counts(task), LabelCurator(task)
         pipeline = AcceptancePipeline(
             make_codec("csv", task.schema),
-            RowFilter(task, "strict"),
+            RowFilter(task, "strict", common_rows="accepted"),
             n_rows,
             apportion(n_rows, counts) if counts else None,
             overdraw=overdraw,

@@ -82,6 +82,7 @@ class Run:
             task,
             settings.strictness,
             duplicates=settings.duplicates or "kept",
+            common_rows=settings.common_rows,
             rules=self.wanted.rules,
             condition=self.wanted.condition,
         )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,6 +122,24 @@ def test_row_of_any_part_of_the_table_is_a_collision(task: TableTask, part: str)
     acceptance = pipeline(RowFilter(task), n_rows=5)
     assert acceptance.offer(real[:3]) == []
     assert acceptance.reject_counts() == {"collision": 3}
+
+
+def with_twins() -> TableTask:
+    """Half the rows say one thing, a tenth another, and the rest are alone."""
+    rows = [("20", "no")] * 50 + [("30", "yes")] * 10 + [(str(40 + i), "yes") for i in range(40)]
+    return TableTask(pd.DataFrame(rows, columns=["age", "buys"]).astype({"age": int}), "buys", withholds=False)
+
+
+def test_common_rows_are_accepted_as_often_as_their_share_says_and_single_ones_never() -> None:
+    acceptance = pipeline(RowFilter(with_twins(), common_rows="accepted"), n_rows=20)
+    taken = acceptance.offer([*[("20", "no")] * 15, *[("30", "yes")] * 5, ("45", "yes"), ("35", "yes"), ("35", "yes")])
+    assert Counter(taken) == {("20", "no"): 10, ("30", "yes"): 2, ("35", "yes"): 1}
+    assert acceptance.reject_counts() == {"duplicate": 9, "collision": 1}
+
+
+def test_common_rows_are_collisions_unless_they_are_asked_for() -> None:
+    acceptance = pipeline(RowFilter(with_twins()), n_rows=20)
+    assert acceptance.offer([("20", "no"), ("30", "yes")]) == []
 
 
 def test_exactly_as_many_rows_are_taken_as_wanted(task: TableTask) -> None:
