@@ -25,6 +25,7 @@ from tagal_dspy import TableTask, TagalSynthesizer, load_dataset, make_lm
 from tagal_dspy.metrics import TableMetric
 from tagal_dspy.metrics.baselines import baseline
 from tagal_dspy.metrics.fidelity import detection
+from tagal_dspy.metrics.membership import membership
 from tagal_dspy.metrics.tables import ready
 from tagal_dspy.settings import run_settings
 
@@ -52,7 +53,19 @@ PEERS = (
 CHEAP = ("smote", "cart", "gaussian_copula", "marginals", "smote+checks", "cart+checks")
 """Peers that the best cheap one is among: real rows are no generator, and selection is ours."""
 
-SHOWN = ("score", "auc", "fidelity", "utility", "detection", "collisions", "duplicates", "cpu_seconds", "tokens")
+SHOWN = (
+    "score",
+    "auc",
+    "fidelity",
+    "utility",
+    "detection",
+    "attack",
+    "within_one_cell",
+    "collisions",
+    "duplicates",
+    "cpu_seconds",
+    "tokens",
+)
 
 
 def ours(frame: pd.DataFrame, target: str, n_rows: int, seed: int) -> tuple[pd.DataFrame, int]:
@@ -81,6 +94,12 @@ def result(name: str, peer: str, seed: int, n_rows: int, metric: TableMetric) ->
     found = metric.evaluate(final, table)
     test, rows = ready(task.schema, test=task.test, rows=table)
     real = baseline("real", task=task, n_rows=n_rows, seed=seed)
+    texts = {
+        "synthetic": task.schema.to_rows(table),
+        "train": task.train_rows,
+        "holdout": final.schema.to_rows(task.test),
+    }
+    attacked = membership(task.schema, **texts, seed=seed)
     return {
         "score": found.score,
         "auc": utility(task, table),
@@ -90,6 +109,9 @@ def result(name: str, peer: str, seed: int, n_rows: int, metric: TableMetric) ->
         "collisions": sum(row in task.real_rows for row in task.schema.to_rows(table)),
         "duplicates": int(table.duplicated().sum()),
         "real_duplicates": int(real.duplicated().sum()),
+        "attack": attacked.train.auc if attacked.train else float("nan"),
+        "within_one_cell": attacked.within_one_cell.value,
+        "real_within_one_cell": attacked.within_one_cell.real,
         "cpu_seconds": round(cpu_seconds, 2),
         "tokens": tokens / n_rows,
     }
@@ -97,7 +119,10 @@ def result(name: str, peer: str, seed: int, n_rows: int, metric: TableMetric) ->
 
 def summary(done: pd.DataFrame) -> str:
     lines = ["# Ours and the cheap peers", "", "Printed by `experiments/peers.py`, judged by the test rows.", ""]
-    lines += ["Means over seeds with 95 % intervals; `auc` is R² for a number; detection is best at 0.5.", ""]
+    lines += [
+        "Means over seeds with 95 % intervals; `auc` is R² for a number; detection and attack are best at 0.5.",
+        "",
+    ]
     head = f"| peer | seeds | {' | '.join(SHOWN)} |"
     for (name, n_rows), some in done.groupby(["table", "rows"], sort=False):
         lines += [f"## {name}, {n_rows} rows", "", head, "|---" * (len(SHOWN) + 2) + "|"]
