@@ -94,12 +94,8 @@ def result(name: str, peer: str, seed: int, n_rows: int, metric: TableMetric) ->
     found = metric.evaluate(final, table)
     test, rows = ready(task.schema, test=task.test, rows=table)
     real = baseline("real", task=task, n_rows=n_rows, seed=seed)
-    texts = {
-        "synthetic": task.schema.to_rows(table),
-        "train": task.train_rows,
-        "holdout": final.schema.to_rows(task.test),
-    }
-    attacked = membership(task.schema, **texts, seed=seed)
+    to_rows = task.schema.to_rows
+    attacked = membership(task.schema, synthetic=to_rows(table), train=task.train_rows, holdout=to_rows(task.test))
     return {
         "score": found.score,
         "auc": utility(task, table),
@@ -119,10 +115,8 @@ def result(name: str, peer: str, seed: int, n_rows: int, metric: TableMetric) ->
 
 def summary(done: pd.DataFrame) -> str:
     lines = ["# Ours and the cheap peers", "", "Printed by `experiments/peers.py`, judged by the test rows.", ""]
-    lines += [
-        "Means over seeds with 95 % intervals; `auc` is R² for a number; detection and attack are best at 0.5.",
-        "",
-    ]
+    lines += ["Means over seeds with 95 % intervals. `auc` is R² for a number; detection and attack are best at 0.5."]
+    lines.append("")
     head = f"| peer | seeds | {' | '.join(SHOWN)} |"
     for (name, n_rows), some in done.groupby(["table", "rows"], sort=False):
         lines += [f"## {name}, {n_rows} rows", "", head, "|---" * (len(SHOWN) + 2) + "|"]

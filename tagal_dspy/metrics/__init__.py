@@ -18,6 +18,7 @@ from tagal_dspy.metrics.fidelity import (
     quality,
     validity,
 )
+from tagal_dspy.metrics.membership import Attack, Membership, membership
 from tagal_dspy.metrics.models import MODELS
 from tagal_dspy.metrics.paper import PaperResult, paper_protocol
 from tagal_dspy.metrics.privacy import Nearness, Privacy, privacy
@@ -28,11 +29,13 @@ __all__ = [
     "BASELINES",
     "MODELS",
     "Anchors",
+    "Attack",
     "Comparison",
     "Contamination",
     "Diversity",
     "Evaluation",
     "Learning",
+    "Membership",
     "Nearness",
     "Neighbourhoods",
     "PairTrend",
@@ -58,6 +61,7 @@ __all__ = [
     "diversity",
     "evaluate",
     "evaluate_task",
+    "membership",
     "paper_protocol",
     "plain",
     "prdc",

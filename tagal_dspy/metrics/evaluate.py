@@ -16,6 +16,7 @@ from tagal_dspy.metrics.combined import Evaluation, OnStep, TableMetric
 from tagal_dspy.metrics.diversity import diversity
 from tagal_dspy.metrics.fidelity import alpha_precision, detection, prdc, validity_of
 from tagal_dspy.metrics.judging import check_target, judge
+from tagal_dspy.metrics.membership import Membership, membership
 from tagal_dspy.metrics.privacy import privacy
 from tagal_dspy.metrics.report import ColumnFidelity, Rows, Scored, TableReport
 from tagal_dspy.metrics.shapes import associations, bars
@@ -190,7 +191,22 @@ def evaluate_task(
         else privacy(
             synthetic=rows, train=task.train, holdout=task.validation, few_shots=few_shots, schema=task.schema
         ),
+        membership=_membership(task, rows, few_shots, seed),
         baselines={name: _scored(metric.evaluate(task, table)) for name, table in others.items()},
+        seed=seed,
+    )
+
+
+def _membership(task: TableTask, rows: pd.DataFrame, few_shots: pd.DataFrame | None, seed: int) -> Membership | None:
+    schema = task.schema
+    if not len(rows) or not len(task.validation):
+        return None
+    return membership(
+        schema,
+        synthetic=schema.to_rows(rows),
+        train=task.train_rows,
+        holdout=schema.to_rows(task.validation),
+        few_shots=() if few_shots is None else schema.to_rows(few_shots),
         seed=seed,
     )
 

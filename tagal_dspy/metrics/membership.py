@@ -120,9 +120,11 @@ def _masked(row: Row) -> list[tuple[int, int]]:
 
 
 def _sample(rows: Sequence[Row], rng: np.random.Generator) -> list[Row]:
+    """At most `MOST_ROWS` rows, the same ones in whatever order they come."""
     if len(rows) <= MOST_ROWS:
         return list(rows)
-    return [rows[place] for place in rng.choice(len(rows), MOST_ROWS, replace=False)]
+    ordered = sorted(rows, key=lambda row: [(cell is not None, cell or "") for cell in row])
+    return [ordered[place] for place in rng.choice(len(ordered), MOST_ROWS, replace=False)]
 
 
 def _nearest(schema: TableSchema, groups: dict[str, list[Row]], synthetic: list[Row]) -> dict[str, Matrix]:
@@ -154,6 +156,7 @@ def _coded(schema: TableSchema, rows: Sequence[Row]) -> tuple[Matrix, np.ndarray
 
 
 def _attack(members: Matrix, others: Matrix, rng: np.random.Generator) -> Attack:
+    members, others = np.sort(members), np.sort(others)  # equal tables are resampled alike
     drawn = [_area(rng.choice(members, len(members)), rng.choice(others, len(others))) for _ in range(N_RESAMPLES)]
     tpr = float(np.mean(members < np.quantile(others, 0.01))) if len(others) >= LEAST_FOR_TPR else None
     low, high = np.quantile(drawn, [0.025, 0.975])
@@ -163,6 +166,5 @@ def _attack(members: Matrix, others: Matrix, rng: np.random.Generator) -> Attack
 def _area(members: Matrix, others: Matrix) -> float:
     """Area under the ROC curve of taking the nearer rows for members."""
     ordered = np.sort(others)
-    farther = len(others) - np.searchsorted(ordered, members, side="right")
-    equal = np.searchsorted(ordered, members, side="right") - np.searchsorted(ordered, members, side="left")
-    return float(np.mean((farther + equal / 2) / len(others)))
+    before, until = (np.searchsorted(ordered, members, side=side) for side in ("left", "right"))
+    return float(1 - np.mean(before + until) / 2 / len(others))

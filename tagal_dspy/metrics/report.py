@@ -13,6 +13,7 @@ from tagal_dspy.metrics.calibration import Score
 from tagal_dspy.metrics.diversity import Diversity
 from tagal_dspy.metrics.fidelity import Neighbourhoods, PairTrend, Supports
 from tagal_dspy.metrics.judging import Respelled, Unreadable
+from tagal_dspy.metrics.membership import Membership
 from tagal_dspy.metrics.privacy import Privacy
 from tagal_dspy.metrics.shapes import Associations, Bars
 
@@ -92,6 +93,7 @@ class TableReport:
         supports: α-precision, β-recall and authenticity, 0 to 1, higher is better.
         diversity: shares of rows, each `value` beside the `real` table's own.
         privacy: nearness to the real rows.
+        membership: what an attacker finds who has the synthetic table. None where nothing can be compared.
         baselines: the score of other tables of the same size, by name.
         seed: of everything random.
     """
@@ -115,6 +117,7 @@ class TableReport:
     supports: Supports
     diversity: Diversity
     privacy: Privacy | None
+    membership: Membership | None
     baselines: Mapping[str, Scored]
     seed: int
 

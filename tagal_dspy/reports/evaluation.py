@@ -9,6 +9,8 @@ from typing import Any
 from tagal_dspy.metrics import Nearness, Rate, TableReport
 from tagal_dspy.metrics.calibration import Score
 from tagal_dspy.metrics.judging import MAX_LISTED, told
+from tagal_dspy.metrics.membership import Attack, Membership
+from tagal_dspy.metrics.privacy import excess
 from tagal_dspy.reports.charts import bars_chart, heat_map, scores_chart
 from tagal_dspy.reports.page import Figure, Page, Part, Section, Table
 
@@ -39,7 +41,7 @@ def evaluation_page(report: TableReport, run: Sequence[Section] = ()) -> Page:
         Section("Score", [*score_tables(report), *_score_figure(report)]),
         Section("Columns", [*_column_table(report), *_column_figures(report)]),
         Section("Pairs of columns", [*_pair_table(report), *_heat_maps(report)]),
-        Section("Neighbourhoods, diversity and privacy", list(near_tables(report))),
+        Section("Neighbourhoods, diversity and copying", list(near_tables(report))),
         *run,
         Section("Limits", list(_limits(report))),
     ]
@@ -86,7 +88,33 @@ def lead(report: TableReport) -> Iterator[str]:
         f"{rows.synthetic - rows.unreadable} synthetic rows were compared with {rows.holdout} real rows held out, and "
         f"with the {rows.train} other real rows for copies."
     )
+    yield from _copying(report)
     yield from _as_read(report)
+
+
+def _copying(report: TableReport) -> Iterator[str]:
+    """What there is of copying, beyond what real rows show of each other."""
+    near, found = report.privacy, report.membership
+    if near is not None and near.holdout is not None and near.train.copies > 0:
+        real = report.diversity.collisions.real
+        yield (
+            f"{_percent(near.train.copies)} of the synthetic rows are copies of training rows (of real rows, "
+            f"{_percent(real)} equal another one)."
+        )
+    if found is None:
+        return
+    share, by_chance = found.within_one_cell.value, found.within_one_cell.real
+    if excess(share, by_chance, report.rows.measured) > 0:
+        yield (
+            f"{_percent(share)} of the synthetic rows differ from a training row in one cell at most (held-out rows: "
+            f"{_percent(by_chance)})."
+        )
+    for name, attack in (("shown in prompts", found.shown), ("of the training table", found.train)):
+        if attack is not None and attack.low > 0.5:
+            yield (
+                f"Whoever has this table can tell real rows {name} from others better than by chance: AUC "
+                f"{number(attack.auc)} (95 % interval {_interval(attack)})."
+            )
 
 
 def _needed(part: Score) -> str:
@@ -138,7 +166,7 @@ def score_tables(report: TableReport) -> Iterator[Table]:
 
 
 def near_tables(report: TableReport) -> Iterator[Table]:
-    """Neighbourhoods, diversity and privacy."""
+    """Neighbourhoods, diversity, and signs of copying."""
     like = [["detection (ROC AUC)", number(report.detection), "0.5: not to be told apart"]]
     for values in (report.prdc, report.supports):
         if values is not None:
@@ -156,7 +184,28 @@ def near_tables(report: TableReport) -> Iterator[Table]:
     if private.closer_to_train is not None and private.expected is not None:
         shares = map(_percent, (private.closer_to_train, private.expected))
         closer = ["closer to training than held-out rows", *shares]
-        yield Table("Signs of copying", ["share of rows", "synthetic", "expected"], [closer])
+        yield Table("Nearness", ["share of rows", "synthetic", "expected"], [closer])
+    if report.membership is not None:
+        yield from _membership_tables(report.membership)
+
+
+def _membership_tables(found: Membership) -> Iterator[Table]:
+    shares = map(_percent, (found.within_one_cell.value, found.within_one_cell.real))
+    near = ["within one cell of a training row", *shares]
+    yield Table("Near copies", ["share of rows", "synthetic", "held-out rows"], [near])
+    named = {"rows shown in prompts": found.shown, "other training rows": found.train}
+    rows = [_attack(name, attack) for name, attack in named.items() if attack is not None]
+    header = ["members", "AUC", "95 % interval", "found, at 1 % false alarms"]
+    yield Table("Membership attack by edits (AUC 0.5 and 1 % tell nothing)", header, rows)
+
+
+def _attack(name: str, attack: Attack) -> list[str]:
+    found = "–" if attack.tpr is None else _percent(attack.tpr)
+    return [f"{name} ({attack.n_members})", number(attack.auc), _interval(attack), found]
+
+
+def _interval(attack: Attack) -> str:
+    return f"{number(attack.low)} to {number(attack.high)}"
 
 
 def _nearness(name: str, near: Nearness) -> list[str]:
