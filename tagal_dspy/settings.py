@@ -118,6 +118,9 @@ class RunSettings(BaseModel):
         default="rejected",
         description="rows equal to two or more training rows: rejected where rows are strict, or kept by their share",
     )
+    min_distance: int = Field(
+        default=0, ge=0, description="cells in which a row must differ from every training row, common ones too"
+    )
     surplus: Literal["random", "first"] = Field(
         default="random", description="which rows stay where more came than wanted: a random sample, or the first"
     )

@@ -106,9 +106,12 @@ class AcceptancePipeline:
 
     def cut(self, rng: np.random.Generator) -> None:
         """Keep a random sample of the rows of each slot that has more than wanted."""
+        places_of: dict[Slot, list[int]] = {slot: [] for slot in self._wanted}
+        for place, slot in enumerate(self._slots):
+            places_of[slot].append(place)
         left_out: set[int] = set()
-        for slot, n_wanted in self._wanted.items():
-            places = [place for place, each in enumerate(self._slots) if each == slot]
+        for slot, places in places_of.items():
+            n_wanted = self._wanted[slot]
             if len(places) > n_wanted:
                 kept = set(rng.choice(len(places), n_wanted, replace=False).tolist())
                 left_out |= {place for at, place in enumerate(places) if at not in kept}

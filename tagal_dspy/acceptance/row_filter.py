@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+import numpy as np
+
 from tagal_dspy.conditions import Condition
 from tagal_dspy.rules import Rules
 from tagal_dspy.schema import CellError, Reject, RejectReason, Row
@@ -26,6 +28,7 @@ class RowFilter:
             as their share of the training rows allows. Such a row tells nothing of a single person, and a table in
             which half the rows have a twin is another one without them.
         duplicates: whether rows equal to an accepted one are `kept` or `dropped`; `strict` drops them always.
+        min_distance: in how many cells a row must differ from every training row, whatever the strictness.
         rules: what a row must keep besides, whatever the strictness.
         condition: what a row must meet besides, likewise.
     """
@@ -37,12 +40,15 @@ class RowFilter:
         *,
         duplicates: Literal["kept", "dropped"] = "kept",
         common_rows: Literal["rejected", "accepted"] = "rejected",
+        min_distance: int = 0,
         rules: Rules | None = None,
         condition: Condition | None = None,
     ) -> None:
         self.task = task
         self.strictness = strictness
         self._drops_duplicates = strictness == "strict" or duplicates == "dropped"
+        self._neighbours = Neighbours(task.train_rows) if min_distance else None
+        self._min_distance = min_distance
         self.rules = rules.fitted(task) if rules else None
         self.condition = condition
         counts = Counter(task.train_rows) if common_rows == "accepted" else Counter()
@@ -91,6 +97,8 @@ class RowFilter:
             n_accepted: how often it was accepted before.
             n_rows: of the whole table.
         """
+        if self._neighbours is not None and (n_cells := self._neighbours.distance(row)) < self._min_distance:
+            return reject("too_close", row, f"differs from a real row in {n_cells} cells")
         if n_accepted < math.ceil(self._common.get(row, 0.0) * n_rows):
             return None
         if self._drops_duplicates and n_accepted:
@@ -98,6 +106,21 @@ class RowFilter:
         if self.strictness == "strict" and row in self.task.real_rows:
             return reject("collision", row, "equal to a real row")
         return None
+
+
+class Neighbours:
+    """Rows as codes, so that others are compared with all of them at once."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        columns = list(zip(*rows, strict=True))
+        self._codes = [{text: code for code, text in enumerate(dict.fromkeys(texts))} for texts in columns]
+        coded = [[codes[text] for text in texts] for codes, texts in zip(self._codes, columns, strict=True)]
+        self._cells = np.array(coded, dtype=np.int32)
+
+    def distance(self, row: Row) -> int:
+        """In how many cells a row differs from the row nearest to it."""
+        codes = np.array([codes.get(text, -1) for codes, text in zip(self._codes, row, strict=True)], dtype=np.int32)
+        return int((self._cells != codes[:, None]).sum(0).min())
 
 
 def reject(reason: RejectReason, row: Row, detail: str) -> Reject:

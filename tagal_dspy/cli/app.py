@@ -114,6 +114,9 @@ def generate(
     overdraw: Annotated[
         Optional[float], typer.Option(help="Rows accepted for each row wanted; the best are kept. 1 keeps all.")
     ] = None,
+    min_distance: Annotated[
+        Optional[int], typer.Option(help="Cells in which a row must differ from every real row that may be shown.")
+    ] = None,
     program: Program = None,
     examples: Examples = None,
     max_calls: MaxCalls = None,
@@ -170,6 +173,7 @@ def generate(
         "codec": codec,
         "critic": critic,
         "overdraw": overdraw,
+        "min_distance": min_distance,
         "program": program,
         "examples": examples,
         "max_calls": max_calls,

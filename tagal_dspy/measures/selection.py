@@ -77,11 +77,13 @@ def select_rows(
     order = sorted(range(len(pool)), key=lambda place: [(cell is not None, cell or "") for cell in pool[place]])
     profile = profile_of(task, ANY, FINE)
     search = _Search(profile, profile.coded([pool[place] for place in order]), sum(quotas.values()))
-    rng, members = np.random.default_rng(seed), []
-    for slot, n_wanted in sorted(quotas.items(), key=lambda each: str(each[0])):
-        of_slot = np.array([at for at, place in enumerate(order) if groups[place] == slot], dtype=np.int64)
-        search.add(rng.permutation(of_slot)[:n_wanted])
-        members.append(of_slot)
+    of_slot: dict[Slot, list[int]] = {slot: [] for slot in sorted(quotas, key=str)}
+    for at, place in enumerate(order):
+        if groups[place] in of_slot:
+            of_slot[groups[place]].append(at)
+    rng, members = np.random.default_rng(seed), [np.array(places, dtype=np.int64) for places in of_slot.values()]
+    for slot, rows in zip(of_slot, members, strict=True):
+        search.add(rng.permutation(rows)[: quotas[slot]])
     before, enough = search.distance, 0.0 if fits_noise else _noise(profile)
     search.swap_many(members, enough)
     search.swap_single(members, enough)

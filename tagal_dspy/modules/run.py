@@ -83,6 +83,7 @@ class Run:
             settings.strictness,
             duplicates=settings.duplicates or "kept",
             common_rows=settings.common_rows,
+            min_distance=settings.min_distance,
             rules=self.wanted.rules,
             condition=self.wanted.condition,
         )

@@ -142,6 +142,17 @@ def test_common_rows_are_collisions_unless_they_are_asked_for() -> None:
     assert acceptance.offer([("20", "no"), ("30", "yes")]) == []
 
 
+@given(st.integers(1, 4), st.lists(st.tuples(*[st.sampled_from(["a", "b", "c"])] * 4), min_size=1, max_size=30))
+def test_rows_nearer_to_a_training_row_than_the_least_distance_are_rejected(k: int, rows: list[Row]) -> None:
+    frame = pd.DataFrame([("a", "a", "b", "c"), ("b", "c", "a", "a"), ("c", "b", "c", "b")] * 4, columns=list("pqrs"))
+    few = TableTask(frame, withholds=False)
+    acceptance = pipeline(RowFilter(few, common_rows="accepted", min_distance=k), n_rows=40)
+    taken = acceptance.offer(rows)
+    far = {row for row in rows if all(sum(a != b for a, b in zip(row, r, strict=True)) >= k for r in few.train_rows)}
+    assert set(taken) == far
+    assert acceptance.reject_counts().get("too_close", 0) == sum(row not in far for row in rows)
+
+
 def test_exactly_as_many_rows_are_taken_as_wanted(task: TableTask) -> None:
     acceptance = pipeline(RowFilter(task), n_rows=3)
     assert acceptance.offer(new_rows(5)) == new_rows(3) == acceptance.rows

@@ -25,6 +25,7 @@ RejectReason = Literal[
     "constraint",
     "duplicate",
     "collision",
+    "too_close",
     "label_noise",
     "quota_full",
 ]
