@@ -2,7 +2,8 @@
 
     TAGAL_DATA_DIR=... python experiments/bench/beside.py [--rows 80]
 
-Rows a second of thyroid with default settings; each run is a process of its own that has written one row before.
+Rows a second of thyroid with default settings, but without overdraw; each run is a process of its own that has written
+one row before.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ RUN = """
 import sys, time
 import pandas as pd
 from tagal_dspy import TagalSynthesizer, make_lm
-synthesizer = TagalSynthesizer(make_lm("local", cache=False)).fit(pd.read_csv(sys.argv[1]), "Recurred")
+synthesizer = TagalSynthesizer(make_lm("local", cache=False), overdraw=1.0).fit(pd.read_csv(sys.argv[1]), "Recurred")
 synthesizer.sample(1)
 print("ready", flush=True)
 input()
