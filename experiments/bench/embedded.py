@@ -3,11 +3,11 @@
     TAGAL_DATA_DIR=... uv run python experiments/bench/embedded.py [--rows 100] [--try-out]
 
 Thyroid and Adult with default settings, but without overdraw. Raw decoding: the last prompt of the run, continued in
-all slots at once without a grammar, the time of a short continuation subtracted from that of a long one, so that neither prompt nor call
-is counted (median of three); the same with the grammar says what that costs. What llama.cpp could do: raw tokens a
-second by tokens of a kept row. llama.cpp counts the tokens of the first branch of a call, by whose length those of the
-other are reckoned. Shares of the time are tokens by their raw speed; slots are busy while a call with so many branches
-is out.
+all slots at once without a grammar, the time of a short continuation subtracted from that of a long one, so that
+neither prompt nor call is counted (median of three); the same with the grammar says what that costs. What llama.cpp
+could do: raw tokens a second by tokens of a kept row. llama.cpp counts the tokens of the first branch of a call, by
+whose length those of the other are reckoned. Shares of the time are tokens by their raw speed; slots are busy while a
+call with so many branches is out.
 """
 
 from __future__ import annotations
