@@ -134,6 +134,13 @@ class RunSettings(BaseModel):
         le=20.0,
         description="rows accepted for each row wanted; those are kept that together are most like the real ones",
     )
+    trees: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=20.0,
+        description="rows of sequential trees that are accepted for each row wanted, to select from; for free, but not "
+        "written by a language model",
+    )
     curation: Literal["none", "labels"] = Field(
         default="none", description="reject rows whose label the real rows contradict, and show none such"
     )

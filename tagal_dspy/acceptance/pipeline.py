@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -73,15 +73,11 @@ class AcceptancePipeline:
     def read(self, answer: str) -> ReadRows:
         """The rows of an answer that fit; of a longer answer than `LONGEST_ANSWER` characters, those of its start."""
         decoded = read_answer(self._codec, answer[:LONGEST_ANSWER])
-        rows, misfits = self.fitting(decoded.rows)
+        rows, misfits = self._filter.fitting(decoded.rows)
         rest = answer[LONGEST_ANSWER:]
         detail = f"the answer has {len(answer):,} characters; only the first {LONGEST_ANSWER:,} are read"
         unread = [Reject.of("unparsable", rest[:LONGEST_ANSWER], detail)] if rest else []
         return ReadRows(tuple(rows), (*decoded.rejects, *misfits, *unread))
-
-    def fitting(self, rows: Iterable[Row]) -> tuple[list[Row], list[Reject]]:
-        """The rows that fit the schema, the rules and the condition, in canonical text, and why the others do not."""
-        return self._filter.fitting(rows)
 
     def offer(self, rows: Iterable[Row]) -> list[Row]:
         """Take what is acceptable of some rows that were read, in order; the rest goes to `rejects`.
@@ -103,6 +99,19 @@ class AcceptancePipeline:
             else:
                 self.rejects.append(repeated or _surplus(row))
         return taken
+
+    def fill(self, tables: Iterable[Sequence[Row]]) -> None:
+        """Take what is acceptable of tables of another source until no row is missing; their rejects are not kept."""
+        n_rejects = len(self.rejects)
+        for rows in tables:
+            if not self.n_missing:
+                break
+            self.offer(self._filter.fitting(rows)[0])
+        del self.rejects[n_rejects:]
+
+    def widen(self, factor: float) -> None:
+        """Have so many further rows accepted for each row wanted."""
+        self.pool = {slot: n + math.ceil(factor * self._wanted[slot]) for slot, n in self.pool.items()}
 
     def cut(self, rng: np.random.Generator) -> None:
         """Keep a random sample of the rows of each slot that has more than wanted."""

@@ -114,6 +114,12 @@ def generate(
     overdraw: Annotated[
         Optional[float], typer.Option(help="Rows accepted for each row wanted; the best are kept. 1 keeps all.")
     ] = None,
+    trees: Annotated[
+        Optional[float],
+        typer.Option(
+            help="Rows of sequential trees to select from as well, for each row wanted; no model writes them."
+        ),
+    ] = None,
     min_distance: Annotated[
         Optional[int], typer.Option(help="Cells in which a row must differ from every real row that may be shown.")
     ] = None,
@@ -173,6 +179,7 @@ def generate(
         "codec": codec,
         "critic": critic,
         "overdraw": overdraw,
+        "trees": trees,
         "min_distance": min_distance,
         "program": program,
         "examples": examples,

@@ -280,6 +280,7 @@ class _Sampling:
             "draws": prediction.n_draws,
             "rejects": rejects,
             "not_selected": len(prediction.not_selected),
+            "from_trees": prediction.n_from_trees,
             "curve": [round(score, 4) for score in prediction.curve],
             "usage": prediction.usage,
             "cost": self._recorder.usage.cost,

@@ -106,7 +106,9 @@ def summary_table(summary: dict[str, Any]) -> None:
     rejects = ", ".join(f"{reason} {count}" for reason, count in summary["rejects"].items())
     table.add_row("rejected", rejects or "none")
     if summary["not_selected"]:
-        table.add_row("selected", f"{summary['rows']} of {summary['rows'] + summary['not_selected']} accepted rows")
+        trees = f", {summary['from_trees']} of them from trees" if summary["from_trees"] else ""
+        n_accepted = summary["rows"] + summary["not_selected"]
+        table.add_row("selected", f"{summary['rows']} of {n_accepted} accepted rows{trees}")
     if len(summary["curve"]) > 1:
         table.add_row("score", " -> ".join(f"{score:.3f}" for score in summary["curve"]) + " by iteration")
     if summary["cost"]:

@@ -61,7 +61,8 @@ class TagalLoop(Program):
             A prediction with `table` (a frame with the real one's columns and dtypes), `turns`, `curve` (mean score
             of each iteration), `rejects`, `usage` (calls and tokens by LM, calls answered from a cache left out),
             `n_draws`, `by_slot` (pairs of a slot that was wanted and its canonical rows), and where rows were
-            selected (`overdraw`), `selection` and the accepted rows that were `not_selected`.
+            selected (`overdraw`, `trees`), `selection`, the accepted rows that were `not_selected`, and `n_from_trees`,
+            how many of the selected ones no language model wrote.
 
         Raises:
             NotEnoughRowsError: the bounded draws gave fewer; what was accepted is in its `prediction`.

@@ -30,6 +30,7 @@ from tagal_dspy.schema import CategoricalColumn, ModelledColumn, Row
 from tagal_dspy.settings import RunSettings
 from tagal_dspy.signatures import wanted_rows
 from tagal_dspy.task import TableTask
+from tagal_dspy.trees import tables_of_trees
 
 MAX_SEEN = 5_000
 """Accepted rows that a round looks at, the latest: what a draw costs must not grow with the table."""
@@ -98,6 +99,7 @@ class Run:
         )
         self.scheduler = Scheduler(settings, self.acceptance, pause_after)
         self.selection: Selection | None = None
+        self.n_from_trees = 0
         self.recorder = Recorder()
         self.turns: list[Turn] = []
         self.open_rounds: dict[int, tuple[DrawRequest, Round]] = {}
@@ -236,8 +238,8 @@ class Run:
 
     async def finish(self) -> None:
         """Keep the rows wanted, and forget what earlier attempts at this run recorded beyond them."""
-        if self.settings.overdraw > 1 and self.acceptance.rows:
-            self.selection = await asyncio.to_thread(self.acceptance.select, self.seed)
+        if (self.settings.overdraw > 1 or self.settings.trees) and self.acceptance.rows:
+            self.selection = await asyncio.to_thread(self._select)
         elif self.settings.surplus == "random":
             self.acceptance.cut(np.random.default_rng([self.seed, self.n_rows]))
         if self._store is not None and (self.selection or self.settings.surplus == "random"):
@@ -247,6 +249,16 @@ class Run:
             await asyncio.to_thread(self._store.trim)
         if self.turns:
             self._tell()
+
+    def _select(self) -> Selection:
+        """Keep the best rows, also of those of trees where all rows that are wanted were written."""
+        n_written = len(self.acceptance.rows)
+        if self.settings.trees and not self.acceptance.n_missing:
+            self.acceptance.widen(self.settings.trees)
+            self.acceptance.fill(tables_of_trees(self.task, sum(self.acceptance.pool.values()), self.seed))
+        selection = self.acceptance.select(self.seed)
+        self.n_from_trees = sum(place >= n_written for place in selection.places)
+        return selection
 
     def prediction(self) -> dspy.Prediction:
         """What came so far."""
@@ -258,6 +270,7 @@ class Run:
             usage=self.recorder.usage,
             n_draws=self.scheduler.n_draws,
             selection=self.selection,
+            n_from_trees=self.n_from_trees,
             not_selected=self.task.schema.to_frame(self.acceptance.not_selected),
             by_slot=tuple((slot, tuple(rows)) for slot, rows in self.acceptance.by_slot.items()),
         )

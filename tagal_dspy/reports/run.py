@@ -66,11 +66,12 @@ def _selected(prediction: Any) -> str:
     """What the selection changed."""
     n_rows, selection = len(prediction.table), prediction.selection
     n_pool = n_rows + len(prediction.not_selected)
+    trees = f" {prediction.n_from_trees} of the selected rows are from trees." if prediction.n_from_trees else ""
     return (
         f"{n_pool} rows were accepted in {prediction.n_draws} draws. The {n_rows} that together are most like the "
         "training rows were selected: their tables of two columns differ from those of the training rows by "
         f"{number(selection.after)} on average (total variation distance, from 0 to 1), those of a random choice by "
-        f"{number(selection.before)}."
+        f"{number(selection.before)}.{trees}"
     )
 
 

@@ -148,3 +148,29 @@ def test_pool_is_selected_from_by_the_training_rows() -> None:
         task, pool, [slots.get(row[-1], Slot("?")) for row in pool], {slots[k]: n for k, n in counts.items()}, seed=3
     )
     assert Counter(pool[place] for place in again.places) == Counter(kept)
+
+
+def test_rows_of_trees_are_selected_from_beside_those_of_the_model() -> None:
+    found = made(n_rows=30, overdraw=1.0, trees=3.0)
+    assert len(found.table) == 30
+    assert len(found.not_selected) == 90
+    assert 0 < found.n_from_trees < 30
+    without = made(n_rows=30, overdraw=1.0)
+    assert found.rejects == without.rejects
+    assert without.n_from_trees == 0
+
+
+def test_rows_of_trees_keep_condition_quotas_and_novelty() -> None:
+    task = shop_task()
+    wanted = Wanted(Condition.parse("age >= 40", task.schema), None, {Slot("yes"): 9, Slot("no"): 3})
+    found = made(n_rows=12, wanted=wanted, trees=4.0)
+    rows = task.schema.to_rows(found.table)
+    assert Counter(found.table["buys"]) == {"yes": 9, "no": 3}
+    assert found.table["age"].min() >= 40
+    assert len(set(rows)) == 12
+    assert not set(rows) & task.real_rows
+
+
+def test_rows_of_trees_do_not_replace_rows_that_the_model_did_not_write() -> None:
+    with pytest.raises(BudgetError, match="of 20 rows accepted"):
+        made(critic="none", n_iter=1, overdraw=1.0, trees=5.0, recorder=Recorder(budget=Budget(max_calls=2)))
