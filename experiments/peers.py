@@ -37,8 +37,11 @@ TABLES = {
     "penguins": ("penguins", "species"),
     "penguins mass": ("penguins", "body_mass_g"),
 }
+OURS: dict[str, dict[str, Any]] = {"ours": {}, "ours+trees": {"trees": 2.0}}
+"""Settings that differ from the defaults."""
+
 PEERS = (
-    "ours",
+    *OURS,
     "real",
     "real_curated",
     "marginals",
@@ -68,16 +71,16 @@ SHOWN = (
 )
 
 
-def ours(frame: pd.DataFrame, target: str, n_rows: int, seed: int) -> tuple[pd.DataFrame, int]:
-    """Our table with default settings, and the tokens that it took; models are asked anew."""
-    synthesizer = TagalSynthesizer(make_lm("local", cache=False), seed=seed).fit(frame, target)
+def ours(frame: pd.DataFrame, target: str, n_rows: int, seed: int, **settings: Any) -> tuple[pd.DataFrame, int]:
+    """Our table, and the tokens that it took; models are asked anew."""
+    synthesizer = TagalSynthesizer(make_lm("local", cache=False), seed=seed, **settings).fit(frame, target)
     table = synthesizer.sample(n_rows)
     used = synthesizer.prediction_.usage.values()
     return table, sum(each["prompt_tokens"] + each["completion_tokens"] for each in used)
 
 
-def settings_of_ours() -> str:
-    settings = run_settings("grounded", "continuation").model_dump(exclude_defaults=True)
+def settings_of_ours(peer: str) -> str:
+    settings = run_settings("grounded", "continuation", **OURS[peer]).model_dump(exclude_defaults=True)
     return json.dumps(settings, sort_keys=True)
 
 
@@ -86,8 +89,8 @@ def result(name: str, peer: str, seed: int, n_rows: int, metric: TableMetric) ->
     task = TableTask(dataset.frame, target)
     final = TableTask.of_parts(task.schema, train=task.train, validation=task.test)
     began, tokens = time.process_time(), 0
-    if peer == "ours":
-        table, tokens = ours(dataset.frame, target, n_rows, seed)
+    if peer in OURS:
+        table, tokens = ours(dataset.frame, target, n_rows, seed, **OURS[peer])
     else:
         table = baseline(peer, task=task, n_rows=n_rows, seed=seed)
     cpu_seconds = time.process_time() - began
@@ -165,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     metric = TableMetric()
     for seed, name, peer in itertools.product(given.seeds, given.tables, given.peers):
         key = {"table": name, "peer": peer, "seed": seed, "rows": given.rows}
-        key |= {"settings": settings_of_ours() if peer == "ours" else ""}
+        key |= {"settings": settings_of_ours(peer) if peer in OURS else ""}
         if any(key.items() <= each.items() for each in done):
             continue
         done.append(key | result(name, peer, seed, given.rows, metric))
