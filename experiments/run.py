@@ -1,6 +1,6 @@
 """Generate with the settings of a file, score on the test split, and record one line per run.
 
-    TAGAL_DATA_DIR=... uv run python experiments/run.py experiments/configs/closed_loop.toml
+    TAGAL_DATA_DIR=... uv run python experiments/run.py experiments/configs/ablation.toml
 
 Results go to experiments/results/<name of the file>.csv; runs that stand there already are not made again. Answers of
 models are cached: calls, tokens and seconds are of what was not answered from the cache, draws are all there were.
