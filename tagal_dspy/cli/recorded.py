@@ -53,6 +53,7 @@ def show_run(name: str, as_json: bool) -> None:
     record = load_run(path)
     facts = {
         **_line(path),
+        "not_selected": len(record.not_selected),
         "rejects": dict(Counter(reject.reason for reject in record.rejects).most_common()),
         "usage": record.usage,
         "cost": record.usage.cost,

@@ -155,6 +155,22 @@ def test_accepted_rows_are_exported(generate: Any, tagal: Any, tmp_path: Path) -
     assert tagal("runs", "export", tmp_path / "mine.sqlite", "--out", tmp_path / "copy.csv").code == 2
 
 
+def test_rows_that_were_not_selected_are_counted_and_exported_apart(generate: Any, tagal: Any, tmp_path: Path) -> None:
+    run = tmp_path / "mine.sqlite"
+    assert generate("--run", run, "--overdraw", 2).code == 0
+    kept = pd.read_csv(tmp_path / "new.csv")
+    assert json.loads(tagal("runs", "show", run, "--json").out)["not_selected"] == len(kept)
+    assert tagal("runs", "export", run, "--out", tmp_path / "left.csv", "--not-selected").code == 0
+    assert len(pd.read_csv(tmp_path / "left.csv")) == len(kept)
+
+
+def test_run_without_selection_has_no_rows_that_were_not_selected(generate: Any, tagal: Any, tmp_path: Path) -> None:
+    assert generate("--run", tmp_path / "mine.sqlite").code == 0
+    refused = tagal("runs", "export", tmp_path / "mine.sqlite", "--out", tmp_path / "left.csv", "--not-selected")
+    assert (refused.code, len(refused.problem)) == (2, 1)
+    assert "no row that was accepted but not selected" in refused.err
+
+
 def test_run_is_shown_and_removed(generate: Any, tagal: Any, tmp_path: Path) -> None:
     assert generate("--run", tmp_path / "mine.sqlite").code == 0
     shown = json.loads(tagal("runs", "show", tmp_path / "mine.sqlite", "--json").out)
