@@ -137,8 +137,11 @@ def test_ten_thousand_of_thirty_thousand_rows_take_seconds() -> None:
 
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({f"c{i}": rng.choice(list("abcdefgh"), 40_000) for i in range(20)})
-    task = TableTask(frame.iloc[:10_000])
-    pool = list(task.schema.to_rows(frame.iloc[10_000:]))
+    for i in range(10):
+        frame[f"c{i}"] = rng.normal(size=40_000).round(3) + (frame["c11"] == "a")
+    task, others = TableTask(frame.iloc[:10_000]), frame.iloc[10_000:].copy()
+    others["c12"] = np.where(np.arange(30_000) % 2, "a", "b")
+    pool = list(task.schema.to_rows(others))
     start = time.process_time()
     select_rows(task, pool, [ANY] * 30_000, {ANY: 10_000})
     assert time.process_time() - start < 20
