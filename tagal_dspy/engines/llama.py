@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,14 @@ MARGINS = -0.6, 0.8
 would else change it at every look."""
 
 
+_loading = threading.Lock()
+_replaced: list[Any] = []
+"""Servers whose weights are no longer in use. llama.cpp keeps one tokenizer for grammars, of the vocabulary it was last
+asked for, and knows a vocabulary by its address alone. A model that took the place of a freed one would get the other's
+tokenizer: wrong tokens, or the end of the process. So models are freed when the tokenizer is of another one."""
+atexit.register(_replaced.clear)
+
+
 class Model:
     """A model that llama.cpp serves in this process, loaded on first use.
 
@@ -45,6 +54,7 @@ class Model:
         self._cores = FreeCores()
         self._n_threads = 0
         self._server: Any = None
+        self._was_started = False
         self._beginning = threading.Lock()
         self._n_calls = 0
         self._call_ended = threading.Condition()
@@ -69,13 +79,12 @@ class Model:
     def replace(self, weights: Weights) -> None:
         """Load other weights in place of those in use; raises `EngineError`."""
         with self._beginning:
-            self._free()
-            self.weights = weights
-            self._load()
+            self._reload(weights)
 
     def close(self) -> None:
-        """Free the model; the next call loads it again."""
-        with self._beginning:
+        """Free the model, at the latest when another is loaded; the next call loads it again."""
+        with self._beginning, _loading:
+            _replaced.append(self._server)
             self._server = None
 
     @contextmanager
@@ -100,22 +109,35 @@ class Model:
         n_free = self._cores.count()
         down, up = MARGINS
         if not self._n_threads + down <= max(n_free, 1.0) <= self._n_threads + up:
-            self._free()
             self._n_threads = _whole(n_free)
+            self._reload(self.weights)
 
     def _load(self) -> None:
         if self._server is None:
-            self._n_threads = self._n_threads or _whole(self._cores.count())
-            self._server = _start(self.weights, self.n_slots, self.n_context, self._n_threads)
+            with _loading:
+                self._server = self._started()
 
-    def _free(self) -> None:
-        """Free the model when the calls under way have ended."""
+    def _reload(self, weights: Weights) -> None:
+        """Load weights in place of those in use, when the calls under way have ended."""
         with self._call_ended:
             self._call_ended.wait_for(lambda: self._n_calls == 0)
-        self._server = None
+        with _loading:
+            if weights != self.weights:
+                _replaced.append(self._server)
+            self._server, self.weights = None, weights
+            self._server = self._started()
+
+    def _started(self) -> Any:
+        self._n_threads = self._n_threads or _whole(self._cores.count())
+        server = _start(self.weights, self.n_slots, self.n_context, self._n_threads)
+        if _replaced or self._was_started:
+            _make_tokenizer(server)
+            _replaced.clear()
+        self._was_started = True
+        return server
 
     def _enlarge(self, n_context: int, n_prompt: int | None) -> None:
-        """Have the next call load a context that holds the prompt; raises `PromptTooLongError` at the limit."""
+        """Load a context that holds the prompt; raises `PromptTooLongError` at the limit."""
         with self._beginning:
             if self.n_context > n_context:
                 return  # another call did so meanwhile
@@ -127,12 +149,17 @@ class Model:
                 )
             while self.n_context <= max(n_context, 2 * (n_prompt or 0)):
                 self.n_context *= 2
-            self._free()
+            self._reload(self.weights)
 
 
 def _whole(n_free: float) -> int:
     """Threads for so many free cores."""
     return max(1, round(n_free))
+
+
+def _make_tokenizer(server: Any) -> None:
+    """Have llama.cpp make its tokenizer for grammars of this server's vocabulary."""
+    server.handle_completions({"prompt": [0], "max_tokens": 1, "grammar": "%llguidance {}\nstart: /.*/\n"})
 
 
 def _start(weights: Weights, n_slots: int, n_context: int, n_threads: int) -> Any:
