@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,8 @@ import pandas as pd
 from tagal_dspy.errors import SettingsError
 from tagal_dspy.few_shot import StratifiedSampler
 from tagal_dspy.metrics.peers import OVERDRAW, cart, real_curated, with_checks
-from tagal_dspy.metrics.tables import Encoder, quiet, ready, squared_distances
+from tagal_dspy.metrics.smote import smote
+from tagal_dspy.metrics.tables import quiet, restore_numbers
 from tagal_dspy.metrics.utility import some_rows
 from tagal_dspy.schema import CellColumn, NumericalColumn
 from tagal_dspy.schema.sdv import metadata_of
@@ -22,7 +22,6 @@ N_SHOTS = 20
 """Rows of each class in the prompt of the paper; `few_shots` repeats that many."""
 
 _NOISE = 0.1
-_N_NEIGHBOURS = 5
 _MAX_LEVELS = 10
 
 
@@ -32,7 +31,7 @@ def baseline(name: str, *, task: TableTask, n_rows: int, seed: int = 0) -> pd.Da
     Args:
         name: `real` (training rows as they are), `real_curated` (those with plausible labels), `marginals` (every
             column on its own), `few_shots` (the rows of one prompt, repeated), `bootstrap_noise` (real rows, slightly
-            changed), `smote` (between a row and a neighbour of its class), `cart` (each column from a tree grown on
+            changed), `smote` (SMOTE-NC of imbalanced-learn, extra `peers`), `cart` (each column from a tree grown on
             those before it), `gaussian_copula`, `ctgan` or `tvae` (SDV; the last two need torch). With `+checks`
             behind it, e.g. `cart+checks`, rows are new, have plausible labels and the real class shares, as those of
             our default settings; with `+selected` the best of three times as many such rows are kept.
@@ -92,55 +91,10 @@ def _bootstrap_noise(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
             continue
         if isinstance(column, NumericalColumn):
             numbers = column.numbers(rows[column.name])
-            rows[column.name] = _written(column, numbers + noise * _NOISE * (column.std or 0.0))
+            rows[column.name] = restore_numbers(column, numbers + noise * _NOISE * (column.std or 0.0))
         else:
             rows[column.name] = rows[column.name].where(~changed, anew[column.name])
     return rows
-
-
-def _smote(task: TableTask, n_rows: int, seed: int) -> pd.DataFrame:
-    """Like SMOTE-NC, for every class by its share: numbers between both rows, each category from one of the two."""
-    rng = np.random.default_rng(seed)
-    (rows,) = ready(task.schema, train=task.train)
-    features = Encoder(task.schema, rows, leave_out=task.schema.target)(rows)
-    labels = rows[task.schema.target] if task.schema.classes else pd.Series("", index=rows.index)
-    groups = list(labels.groupby(labels).indices.values())
-    first, second = [], []
-    counts = rng.multinomial(n_rows, [len(group) / len(rows) for group in groups])
-    for group, count in zip(groups, counts, strict=True):
-        chosen = rng.choice(group, count)
-        first.append(chosen)
-        second.append(_neighbours(features, chosen, group, rng))
-    a, b = rows.iloc[np.concatenate(first)].reset_index(drop=True), rows.iloc[np.concatenate(second)]
-    anew, made = marginals(task.train, n_rows, rng), {}
-    for column in task.schema.modelled:
-        one, other = a[column.name], b[column.name].reset_index(drop=True)
-        if not (column.is_closed or column.is_free):
-            made[column.name] = _written(column, (one + rng.random(n_rows) * (other - one)).to_numpy())
-        elif column.is_closed:
-            mixed = one.where(rng.random(n_rows) < 0.5, other)
-            made[column.name] = column.restore([None if text is None else str(text) for text in mixed])
-        else:
-            made[column.name] = anew[column.name]  # there is nothing between two texts
-    return pd.DataFrame(made)
-
-
-def _neighbours(features: Any, chosen: Any, group: Any, rng: np.random.Generator) -> Any:
-    """For each chosen row one of its nearest in the group, the row itself only where the group has no other."""
-    n_near = min(_N_NEIGHBOURS, len(group) - 1)
-    if n_near == 0:
-        return chosen
-    picked = np.empty(len(chosen), dtype=int)
-    for place, block in squared_distances(features[chosen], features[group]):
-        near = np.argsort(block, axis=1, kind="stable")[:, 1 : n_near + 1]
-        picked[place] = group[near[np.arange(len(near)), rng.integers(0, n_near, len(near))]]
-    return picked
-
-
-def _written(column: CellColumn, numbers: Any) -> pd.Series[Any]:
-    """Numbers, or moments, in the form, the range and the dtype of their column."""
-    low, high = column.bounds
-    return column.restore([None if math.isnan(n) else column.shown(min(max(n, low), high)) for n in numbers])
 
 
 def _synthesizer(class_name: str) -> Callable[[TableTask, int, int], pd.DataFrame]:
@@ -179,7 +133,7 @@ def _from_sdv(column: CellColumn, values: pd.Series[Any]) -> pd.Series[Any]:
     if column.is_closed or column.is_free:
         return column.restore([None if pd.isna(text) else str(text) for text in values])
     numbers = values if column.is_number else (values - pd.Timestamp(0)) / pd.Timedelta(seconds=1)
-    return _written(column, numbers.to_numpy(dtype=float, na_value=np.nan))
+    return restore_numbers(column, numbers.to_numpy(dtype=float, na_value=np.nan))
 
 
 def _metadata(task: TableTask) -> Any:
@@ -204,7 +158,7 @@ BASELINES: dict[str, Callable[[TableTask, int, int], pd.DataFrame]] = {
     "marginals": _marginals,
     "few_shots": _few_shots,
     "bootstrap_noise": _bootstrap_noise,
-    "smote": _smote,
+    "smote": smote,
     "cart": cart,
     "gaussian_copula": _synthesizer("GaussianCopulaSynthesizer"),
     "ctgan": _synthesizer("CTGANSynthesizer"),

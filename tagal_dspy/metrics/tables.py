@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tagal_dspy.errors import DataError
-from tagal_dspy.schema import TableSchema
+from tagal_dspy.schema import CellColumn, TableSchema
 from tagal_dspy.schema.columns.storage import plain_values
 
 Matrix = npt.NDArray[np.float64]
@@ -160,6 +161,12 @@ class Encoder:
             block[known, codes[known]] = _ONE_OF_K
             blocks.append(block)
         return np.hstack(blocks) if blocks else np.zeros((len(frame), 1))
+
+
+def restore_numbers(column: CellColumn, numbers: Any) -> pd.Series[Any]:
+    """Numbers, or moments in seconds, in the form, the range and the dtype of their column."""
+    low, high = column.bounds
+    return column.restore([None if math.isnan(n) else column.shown(min(max(n, low), high)) for n in numbers])
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 
 import numpy as np
 import pandas as pd
@@ -62,6 +63,22 @@ def test_smote_works_for_a_class_with_one_row_and_for_regression() -> None:
     frame = pd.DataFrame({"x": np.arange(60.0) / 7, "y": ["a"] * 57 + ["b"] * 3})
     assert len(baseline("smote", task=TableTask(frame, target="y"), n_rows=50)) == 50
     assert len(baseline("smote", task=TableTask(frame, target="x"), n_rows=50)) == 50
+
+
+@pytest.mark.parametrize("columns", [["age", "wage", "rich"], ["town", "rich"], ["age", "wage", "town", "rich"]])
+def test_smote_keeps_missing_numbers_and_writes_categories_that_exist(columns: list[str], real: pd.DataFrame) -> None:
+    frame = real[columns].copy()
+    frame.loc[::4, [name for name in columns if name in ("town", "wage")]] = None
+    made = baseline("smote", task=TableTask(frame, target="rich"), n_rows=200)
+    if "wage" in columns:
+        assert made["wage"].isna().mean() == pytest.approx(frame["wage"].isna().mean(), abs=0.1)
+    assert set(made.get("town", pd.Series()).dropna()) <= {"Ath", "Huy"}
+
+
+def test_smote_without_its_package_says_how_to_install_it(task: TableTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imblearn.over_sampling", None)
+    with pytest.raises(SettingsError, match=r"pip install 'tagal-dspy\[peers\]'"):
+        baseline("smote", task=task, n_rows=20)
 
 
 def test_cart_keeps_the_relations_between_columns(task: TableTask) -> None:
