@@ -28,7 +28,8 @@ class QuickScore:
     class, fidelity counts alone.
 
     Args:
-        task: whose validation rows are the measure; test rows are not read.
+        task: whose validation rows are the measure, or its training rows where none are withheld; test rows are not
+            read.
         slot: rows of this are scored. Its validation rows are few, so its training rows are the measure, or all
             validation rows where it has hardly any.
     """
@@ -38,7 +39,8 @@ class QuickScore:
         whole = slot == ANY or len(some.rows) < MIN_ROWS
         self._profile = profile_of(task) if whole else some
         self._target = self._profile.target if schema.classes and whole else None
-        real = schema.to_rows(task.validation) if whole else some.rows
+        withheld = schema.to_rows(task.validation) or task.train_rows
+        real = withheld if whole else some.rows
         self._real = self._profile.coded(real)
         self._shares = self._profile.crossed(self._real) / len(self._real)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import dspy
 import pytest
-from scripts import other_roles, role, shop_rows, shop_task
+from scripts import other_roles, role, shop_frame, shop_rows, shop_task
 
 from tagal_dspy.conditions import ANY
 from tagal_dspy.measures.discrepancies import MarginCounts
@@ -17,6 +17,7 @@ from tagal_dspy.modules import METHODS, SynthLoop
 from tagal_dspy.modules.steering import AcceptedWindow, steered
 from tagal_dspy.schema import CategoricalColumn, NumericalColumn, Row
 from tagal_dspy.settings import Method, run_settings
+from tagal_dspy.task import TableTask
 from tagal_dspy.testing import Answer, Asked, scripted_lm
 
 TASK = shop_task()
@@ -102,8 +103,9 @@ def test_what_follows_is_built_on_the_best_turn(method: Method) -> None:
     assert "Turn 2" not in text
 
 
-def test_score_prefers_real_rows_to_shuffled_and_stuck_ones() -> None:
-    score = QuickScore(TASK)
+@pytest.mark.parametrize("withholds", [True, False])
+def test_score_prefers_real_rows_to_shuffled_and_stuck_ones(withholds: bool) -> None:
+    score = QuickScore(TableTask(shop_frame(), "buys", withholds=withholds))
     rng = random.Random(0)
     real = rng.sample(TASK.train_rows, 30)
     columns = [rng.sample(column, len(column)) for column in zip(*real, strict=True)]
