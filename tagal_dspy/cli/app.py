@@ -208,7 +208,9 @@ def generate(
 @app.command()
 def evaluate(
     real: Annotated[str, typer.Option(help="The real rows that the synthetic ones were made from: a file or name.")],
-    synthetic: Annotated[str, typer.Option(help="The rows to judge: a file.")],
+    synthetic: Annotated[
+        list[str], typer.Option(help="The rows to judge: a file; repeat it for tables that further seeds made.")
+    ],
     target: Target = None,
     holdout: Annotated[
         Optional[str], typer.Option(help="Real rows that the generator did not see.", show_default="a fifth of --real")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ class Asked(NamedTuple):
     """What is to be measured; fields as the options of the command."""
 
     real: str
-    synthetic: str
+    synthetic: Sequence[str]
     target: str | None
     holdout: str | None
     protocol: str
@@ -90,13 +90,15 @@ def evaluate(asked: Asked, files: Files, as_json: bool) -> None:
 
 def _by_default(asked: Asked) -> _Result:
     real = load_dataset(asked.real, SchemaOverrides.from_file(asked.schema) if asked.schema else None)
+    first, *others = (load_dataset(each).frame for each in asked.synthetic)
     with steps_shown() as on_step:
         report = evaluate_table(
             real.frame,
-            load_dataset(asked.synthetic).frame,
+            first,
             asked.target,
             load_dataset(asked.holdout).frame if asked.holdout else None,
             seed=asked.seed,
+            replicates=others,
             baselines=[name.strip() for name in asked.baselines.split(",")] if asked.baselines else (),
             overrides=real.overrides,
             folder=cache_dir() / "anchors",
@@ -109,12 +111,15 @@ def _by_default(asked: Asked) -> _Result:
 def _by_paper(asked: Asked) -> _Result:
     if asked.holdout or asked.baselines or asked.schema:
         raise SettingsError("--protocol paper splits --real itself; leave out --holdout, --baselines and --schema")
+    if len(asked.synthetic) > 1:
+        raise SettingsError("--protocol paper judges one table; give --synthetic once")
     real = load_dataset(asked.real)
     target = asked.target or real.target
     if target is None:
         raise SettingsError("--protocol paper predicts a column; name it with --target")
-    found = paper_protocol(real=real.frame, target=target, synthetic=load_dataset(asked.synthetic).frame)
-    page = paper_page({load_dataset(asked.synthetic).name: found}, real.name)
+    synthetic = load_dataset(asked.synthetic[0])
+    found = paper_protocol(real=real.frame, target=target, synthetic=synthetic.frame)
+    page = paper_page({synthetic.name: found}, real.name)
     return _Result({"table": real.name, "target": target, **plain(found)}, lambda: page, page.lead, page.tables)
 
 

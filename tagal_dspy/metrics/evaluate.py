@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tagal_dspy.metrics.fidelity import alpha_precision, detection, prdc, validi
 from tagal_dspy.metrics.judging import check_target, judge
 from tagal_dspy.metrics.membership import Membership, membership
 from tagal_dspy.metrics.privacy import privacy
-from tagal_dspy.metrics.report import ColumnFidelity, Rows, Scored, TableReport
+from tagal_dspy.metrics.report import ColumnFidelity, Interval, Rows, Scored, TableReport
 from tagal_dspy.metrics.shapes import associations, bars
 from tagal_dspy.metrics.tables import frame_problems, ready
 from tagal_dspy.metrics.utility import Learning, combined, some_rows, trtr
@@ -40,6 +41,7 @@ def evaluate(
     holdout: pd.DataFrame | None = None,
     *,
     seed: int = 0,
+    replicates: Sequence[pd.DataFrame] = (),
     baselines: Sequence[str] = (),
     learning: Learning | None = None,
     overrides: SchemaOverrides | None = None,
@@ -56,6 +58,8 @@ def evaluate(
         holdout: real rows that the generator did not see. A stratified fifth of `real` where None; if the generator
             saw those, the score flatters it.
         seed: of the split, the sample and all models.
+        replicates: further tables of the same generator, each as long as `synthetic`: their scores tell how far another
+            run of it may differ.
         baselines: names of `BASELINES` to score at the same size.
         learning: classifiers and metric of utility, as for `TableMetric`.
         overrides: what is known better about the columns than the values show.
@@ -76,10 +80,11 @@ def evaluate(
     """
     overrides = overrides or SchemaOverrides()
     target = target if target is not None else overrides.target
-    frames: dict[str, Any] = {"synthetic": synthetic} | ({} if holdout is None else {"holdout": holdout})
+    made = {"synthetic": synthetic} | {f"synthetic {n}": each for n, each in enumerate(replicates, start=2)}
+    frames: dict[str, Any] = made | ({} if holdout is None else {"holdout": holdout})
     _check(real, frames, target, overrides)
     schema = TableSchema.infer(real, target, overrides)
-    _check_against(schema, **frames)
+    _check_against(schema, made, holdout)
     train = real if target is None else real[real[target].notna()]
     held = stratified(train, schema, TEST_SHARE if holdout is None else 0.0, seed)
     task = TableTask.of_parts(schema, train=train[~held], validation=train[held] if holdout is None else holdout)
@@ -87,6 +92,7 @@ def evaluate(
         task,
         synthetic,
         seed=seed,
+        replicates=replicates,
         baselines=baselines,
         learning=learning,
         held_out=holdout is None,
@@ -109,19 +115,26 @@ def _check(
         raise DataError("\n".join(problems))
 
 
-def _check_against(schema: TableSchema, synthetic: Any, **real: Any) -> None:
+def _check_against(schema: TableSchema, made: Mapping[str, pd.DataFrame], holdout: pd.DataFrame | None) -> None:
     """Raise `DataError` with all that keeps the tables from being compared."""
     problems = []
-    for check in (
-        lambda: check_target(schema, "synthetic", judge(schema, "synthetic", synthetic)),
-        lambda: ready(schema, **real),
-    ):
+    checks: list[Callable[[], object]] = [partial(_check_made, schema, *each) for each in made.items()]
+    if holdout is not None:
+        checks.append(partial(ready, schema, holdout=holdout))
+    for check in checks:
         try:
             check()
         except DataError as error:
             problems.append(str(error))
+    sizes = {len(frame) for frame in made.values()}
+    if len(sizes) > 1:
+        problems.append(f"synthetic: tables of {', '.join(map(str, sorted(sizes)))} rows; all must have as many")
     if problems:
         raise DataError("\n".join(problems))
+
+
+def _check_made(schema: TableSchema, name: str, frame: pd.DataFrame) -> None:
+    check_target(schema, name, judge(schema, name, frame))
 
 
 def evaluate_task(
@@ -129,6 +142,7 @@ def evaluate_task(
     synthetic: pd.DataFrame,
     *,
     seed: int = 0,
+    replicates: Sequence[pd.DataFrame] = (),
     baselines: Sequence[str] = (),
     learning: Learning | None = None,
     few_shots: pd.DataFrame | None = None,
@@ -149,8 +163,10 @@ def evaluate_task(
     rows = judge(schema, "synthetic", sample).frame if sampled else made.frame
     # First, because a baseline may be unknown or not installed.
     others = {name: baseline(name, task=task, n_rows=len(rows), seed=seed) for name in baselines}
+    more = [_sampled(schema, table, judge(schema, "synthetic", table).cells, seed) for table in replicates]
     metric = TableMetric(learning=learning, seed=seed, folder=folder, on_step=on_step)
     found = metric.evaluate(task, sample)
+    replicate_scores = tuple(_scored(metric.evaluate(task, table)) for table in more)
     real = pd.concat([train, holdout], ignore_index=True)
     # The metric measured these two already, unless it was given a sample.
     valid = validity_of(real, made.whole, schema) if sampled else found.validity
@@ -192,6 +208,8 @@ def evaluate_task(
             synthetic=rows, train=task.train, holdout=task.validation, few_shots=few_shots, schema=task.schema
         ),
         membership=_membership(task, rows, few_shots, seed),
+        replicates=replicate_scores,
+        mean_score=Interval.of_mean([found.score, *(each.value for each in replicate_scores)]),
         baselines={name: _scored(metric.evaluate(task, table)) for name, table in others.items()},
         seed=seed,
     )

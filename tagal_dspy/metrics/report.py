@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,6 +58,29 @@ class Scored:
     objectives: Mapping[str, float]
 
 
+class Interval(NamedTuple):
+    """A mean and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of_mean(cls, values: Sequence[float]) -> Interval | None:
+        """By Student's t; None for one value.
+
+        >>> Interval.of_mean([1.0, 2.0, 3.0]).value
+        2.0
+        """
+        if len(values) < 2:
+            return None
+        from scipy.stats import t
+
+        mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
+        half = float(t.ppf(0.975, len(values) - 1)) * error
+        return cls(mean, mean - half, mean + half)
+
+
 @dataclass(frozen=True)
 class ColumnFidelity:
     """One column: `similarity` and `validity` in [0, 1], higher is better, and the shares of its values."""
@@ -94,6 +117,9 @@ class TableReport:
         diversity: shares of rows, each `value` beside the `real` table's own.
         privacy: nearness to the real rows.
         membership: what an attacker finds who has the synthetic table. None where nothing can be compared.
+        replicates: the score of further tables of the same generator.
+        mean_score: the mean of the score and those of the replicates, with the interval of what it would be over many
+            tables; None for one table.
         baselines: the score of other tables of the same size, by name.
         seed: of everything random.
     """
@@ -118,6 +144,8 @@ class TableReport:
     diversity: Diversity
     privacy: Privacy | None
     membership: Membership | None
+    replicates: tuple[Scored, ...]
+    mean_score: Interval | None
     baselines: Mapping[str, Scored]
     seed: int
 

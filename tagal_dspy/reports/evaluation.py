@@ -11,6 +11,7 @@ from tagal_dspy.metrics.calibration import Score
 from tagal_dspy.metrics.judging import MAX_LISTED, told
 from tagal_dspy.metrics.membership import Attack, Membership
 from tagal_dspy.metrics.privacy import excess
+from tagal_dspy.metrics.report import Scored
 from tagal_dspy.reports.charts import bars_chart, heat_map, scores_chart
 from tagal_dspy.reports.page import Figure, Page, Part, Section, Table
 
@@ -63,6 +64,7 @@ def lead(report: TableReport) -> Iterator[str]:
             f"Score {value}, interval {interval}: 0 (the floor) is a table of independent columns, 1 (the ceiling) as "
             "many real rows."
         )
+        yield from _over_tables(report)
     yield (
         f"It is the mean of {' and '.join(score.parts)}, less the share of invalid cells "
         f"({_percent(1 - score.objectives['validity'])}) and of copies that real rows would not have "
@@ -90,6 +92,16 @@ def lead(report: TableReport) -> Iterator[str]:
     )
     yield from _copying(report)
     yield from _as_read(report)
+
+
+def _over_tables(report: TableReport) -> Iterator[str]:
+    mean, n_tables = report.mean_score, 1 + len(report.replicates)
+    if mean is not None:
+        ends = f"{number(mean.low, 2)} to {number(mean.high, 2)}"
+        yield (
+            f"Over {n_tables} tables of this generator the score is {number(mean.value, 2)} on average (95 % interval "
+            f"{ends}). All other figures are of the first table."
+        )
 
 
 def _copying(report: TableReport) -> Iterator[str]:
@@ -147,7 +159,7 @@ def _as_read(report: TableReport) -> Iterator[str]:
 
 def score_tables(report: TableReport) -> Iterator[Table]:
     """The score beside floor, ceiling and baselines, its penalties, and utility by regime and classifier."""
-    ours, scored = report.score, {"this table": report.score, **report.baselines}
+    ours, scored = report.score, _scored(report)
     parts = [name for name in ("utility", "fidelity") if name in ours.parts]
     rows = [[name, *_ends(each), *(number(each.parts[part].raw) for part in parts)] for name, each in scored.items()]
     for name, value, end in (("floor: independent columns", 0, "floor"), ("ceiling: as many real rows", 1, "ceiling")):
@@ -212,8 +224,14 @@ def _nearness(name: str, near: Nearness) -> list[str]:
     return [f"{name} ({near.n_rows})", number(near.dcr), number(near.dcr_low), number(near.nndr), _percent(near.copies)]
 
 
+def _scored(report: TableReport) -> dict[str, Scored]:
+    """All tables that have a score, by name."""
+    more = {f"table {number}": each for number, each in enumerate(report.replicates, start=2)}
+    return {"this table": report.score, **more, **report.baselines}
+
+
 def _score_figure(report: TableReport) -> Iterator[Figure]:
-    scored = {"this table": report.score, **report.baselines}
+    scored = _scored(report)
     table = Table("Scores", ["table", "score", "interval"], [[name, *_ends(each)] for name, each in scored.items()])
     alt = "; ".join(f"{name} {value}, interval {interval}" for name, value, interval in map(list, table.rows))
     chart = scores_chart({name: (each.value, each.low, each.high) for name, each in scored.items()})
@@ -290,8 +308,9 @@ def _limits(report: TableReport) -> Iterator[str]:
             f"else of a seeded sample of {rows.measured}. Real rows are all used."
         )
     yield (
-        "The interval covers the luck of test rows, models and of one table of this size; another generator run may "
-        "differ more. Scores of tables of different sizes have different floors and ceilings."
+        "The interval of a table covers the luck of test rows, models and of one table of this size; another run of "
+        "its generator may differ more, which several tables show. Scores of tables of different sizes have different "
+        "floors and ceilings."
     )
     yield (
         "Privacy figures are evidence of copying, no guarantee against attacks. Baselines of real rows copy: what they "

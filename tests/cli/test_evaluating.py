@@ -31,6 +31,31 @@ def test_terminal_shows_score_floor_ceiling_and_baselines(tagal: Any, files: lis
     assert all(each in ran.out for each in ("floor", "ceiling", "marginals", "bootstrap_noise", "TSTR", "novelty"))
 
 
+def test_tables_of_further_seeds_give_the_mean_score_and_its_interval(
+    tagal: Any, files: list[object], tmp_path: Path
+) -> None:
+    more: list[object] = []
+    for seed in (7, 8):
+        shop_frame(90, seed).to_csv(tmp_path / f"{seed}.csv", index=False)
+        more += ["--synthetic", tmp_path / f"{seed}.csv"]
+    assert "Over 3 tables of this generator the score is" in " ".join(tagal("evaluate", *files, *more).out.split())
+    values = json.loads(tagal("evaluate", *files, *more, "--json").out)
+    scores = [values["score"]["value"], *(each["value"] for each in values["replicates"])]
+    assert len(set(scores)) == 3
+    mean = values["mean_score"]
+    assert mean["value"] == pytest.approx(np.mean(scores))
+    # Student's t with two degrees of freedom.
+    assert mean["high"] - mean["value"] == pytest.approx(4.3027 * np.std(scores, ddof=1) / 3**0.5, rel=1e-4)
+    assert json.loads(tagal("evaluate", *files, "--json").out)["mean_score"] is None
+
+
+def test_tables_of_different_lengths_are_refused(tagal: Any, files: list[object], tmp_path: Path) -> None:
+    shop_frame(60, 1).to_csv(tmp_path / "short.csv", index=False)
+    ran = tagal("evaluate", *files, "--synthetic", tmp_path / "short.csv")
+    assert (ran.code, len(ran.problem)) == (2, 1)
+    assert "tables of 60, 90 rows; all must have as many" in ran.err
+
+
 def test_table_without_signal_is_given_no_score_but_what_would_be_needed(tagal: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     files: list[object] = ["--target", "y"]
