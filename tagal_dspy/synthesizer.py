@@ -14,7 +14,7 @@ import pandas as pd
 
 from tagal_dspy.arguments import check_names, check_type, whole
 from tagal_dspy.conditions import Condition, known_slots, quotas_for
-from tagal_dspy.engines import is_local, make_lm
+from tagal_dspy.engines import connect
 from tagal_dspy.errors import DataError, SettingsError
 from tagal_dspy.modules import METHODS, Estimate, Progress, TagalLoop, Wanted, estimated
 from tagal_dspy.recording import Recorder, RunStore
@@ -280,9 +280,7 @@ class TagalSynthesizer:
     def _as_lm(self, lm: str | dspy.LM) -> dspy.LM:
         if not isinstance(lm, str):
             return lm
-        if is_local(lm):
-            return make_lm(lm, trim=self.trim)
-        return make_lm(lm, api_base=self.api_base, concurrency=self.concurrency)
+        return connect(lm, api_base=self.api_base, concurrency=self.concurrency, trim=self.trim)
 
     def _check(self) -> None:
         for role in ("lm", "critic_lm", "summary_lm"):

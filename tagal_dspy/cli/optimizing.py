@@ -22,7 +22,7 @@ from tagal_dspy.cli.options import Options
 from tagal_dspy.cli.progress import spend_shown
 from tagal_dspy.cli.stopping import exit_code
 from tagal_dspy.cli.terminal import Terminal, out, out_json, say
-from tagal_dspy.engines import is_local, make_lm, pricing
+from tagal_dspy.engines import connect, pricing
 from tagal_dspy.errors import EngineError, OutputError, RunError, SettingsError, TagalError
 from tagal_dspy.metrics import TableMetric
 from tagal_dspy.modules import load_program
@@ -250,9 +250,7 @@ def transfer(
 
 
 def _lm(spec: str, options: Options) -> dspy.LM:
-    if is_local(spec):
-        return make_lm(spec, trim=options.trim)
-    return make_lm(spec, api_base=options.api_base, concurrency=options.concurrency)
+    return connect(spec, api_base=options.api_base, concurrency=options.concurrency, trim=options.trim)
 
 
 @contextmanager

@@ -14,12 +14,13 @@ from tagal_dspy.cli.generating import default_cache, prices, use_cache
 from tagal_dspy.cli.options import Options, merged_options, section
 from tagal_dspy.cli.terminal import out, out_json, say
 from tagal_dspy.datasets import load_dataset, read_table
-from tagal_dspy.engines import is_local, make_lm, pricing
+from tagal_dspy.engines import connect, pricing
 from tagal_dspy.errors import DataError, SettingsError
 from tagal_dspy.metrics import TableMetric
 from tagal_dspy.recording import runs_dir
 from tagal_dspy.reports import html, markdown, study_csv, study_page
 from tagal_dspy.settings import PromptStyle, read_toml, validated
+from tagal_dspy.signatures import prompt_style
 from tagal_dspy.study import (
     Goal,
     Limits,
@@ -42,7 +43,7 @@ class StudyOptions(BaseModel):
 
     Attributes:
         seeds: of the runs of each candidate, in this order.
-        style: how the models are prompted; what local models continue and others are asked where None.
+        style: of the settings that do not vary; that of models that continue text where all models do and it is None.
         goals, limits: see `Objective`.
         finalists, fresh: see `answers`.
     """
@@ -183,18 +184,17 @@ def _objective(asked: dict[str, Any], place: Place) -> tuple[Objective, Options]
     dataset = load_dataset(asked["data"], options.table)
     examples = read_table(options.examples) if options.examples else None
     task = TableTask(dataset.frame, overrides=dataset.overrides, examples=examples)
-    lms = (bounds or {}).get("lm", [options.lm])
-    style = wanted.style or ("continuation" if all(map(is_local, lms)) else "chat")
+
+    @cache
+    def lm(name: str) -> Any:
+        return connect(name, api_base=options.api_base, concurrency=options.concurrency, trim=options.trim)
+
+    styles = {prompt_style(lm(name)) for name in (bounds or {}).get("lm", [options.lm])}
+    style = wanted.style or ("continuation" if styles == {"continuation"} else "chat")
     program = str(options.program) if options.program else None
     settings = dict(options.settings)
     preset = settings.pop("preset", options.preset)
     space = Space(bounds, preset, style, settings, options.lm, program)
-
-    @cache
-    def lm(name: str) -> Any:
-        if is_local(name):
-            return make_lm(name, trim=options.trim)
-        return make_lm(name, api_base=options.api_base, concurrency=options.concurrency)
 
     runs = ProgramRuns(
         lm,

@@ -2,7 +2,7 @@
 
 from tagal_dspy.caching import cache_dir
 from tagal_dspy.engines.local import AsyncLocalEngine, LocalEngine
-from tagal_dspy.engines.make_lm import is_local, make_lm
+from tagal_dspy.engines.make_lm import connect, is_local, make_lm
 from tagal_dspy.engines.pacing import ServerDownError
 from tagal_dspy.engines.prices import Prices, cost, pricing
 from tagal_dspy.engines.remote import AsyncRemoteEngine, RemoteEngine
@@ -18,6 +18,7 @@ __all__ = [
     "ServerDownError",
     "Weights",
     "cache_dir",
+    "connect",
     "cost",
     "count_tokens",
     "find_weights",

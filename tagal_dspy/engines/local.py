@@ -15,7 +15,8 @@ from tagal_dspy.engines.lark import allows_free_text, as_lark, literals
 from tagal_dspy.engines.llama import LARGEST_CONTEXT, N_SLOTS, SMALLEST_CONTEXT, Model
 from tagal_dspy.engines.vocabulary import Vocabulary, small_model
 from tagal_dspy.engines.weights import Weights, find_weights
-from tagal_dspy.errors import EngineError
+from tagal_dspy.errors import EngineError, SettingsError
+from tagal_dspy.settings import PromptStyle
 from tagal_dspy.tokens import count_tokens
 
 _LOG = logging.getLogger(__name__)
@@ -182,18 +183,22 @@ class AsyncLocalEngine:
         return self
 
 
-_engines: dict[tuple[str, bool], LocalEngine] = {}
+_engines: dict[tuple[str, bool, PromptStyle], LocalEngine] = {}
 _engines_lock = threading.Lock()
 
 
-def shared_engine(spec: str, *, trim: bool = True) -> LocalEngine:
-    """The one engine of this process for a model; it is freed at exit."""
+def shared_engine(spec: str, *, trim: bool = True, style: PromptStyle | None = None) -> LocalEngine:
+    """The one engine of this process for a model and a style; it is freed at exit."""
     weights = find_weights(spec)
+    if style == "chat" and weights.style != "chat":
+        raise SettingsError(f"style='chat': {weights.name} has no chat template; leave the style out")
+    weights = weights._replace(style=style or weights.style)
+    key = weights.name, trim, weights.style
     with _engines_lock:
-        if (weights.name, trim) not in _engines:
-            engine = _engines[weights.name, trim] = LocalEngine(weights, trim=trim)
+        if key not in _engines:
+            engine = _engines[key] = LocalEngine(weights, trim=trim)
             atexit.register(engine.close)
-        return _engines[weights.name, trim]
+        return _engines[key]
 
 
 def _extra(request: lm15.Request) -> dict[str, Any]:

@@ -10,13 +10,20 @@ import dspy
 from tagal_dspy.engines.local import AsyncLocalEngine, shared_engine
 from tagal_dspy.engines.remote import AsyncRemoteEngine, RemoteEngine
 from tagal_dspy.errors import SettingsError
+from tagal_dspy.settings import PromptStyle
 
 CONNECTION = ("api_key", "model_type", "timeout", "num_retries", "concurrency")
 """Options of the engine, not of the LM."""
 
 
 def make_lm(
-    spec: str = "local", *, api_base: str | None = None, cache: bool = True, trim: bool = True, **options: Any
+    spec: str = "local",
+    *,
+    api_base: str | None = None,
+    cache: bool = True,
+    trim: bool = True,
+    style: PromptStyle | None = None,
+    **options: Any,
 ) -> dspy.LM:
     """A DSPy language model.
 
@@ -27,13 +34,15 @@ def make_lm(
         cache: whether DSPy may answer from its cache.
         trim: whether a local model is cut to the tokens that its prompts and rows need, which is about twice as
             fast and draws from the same distribution.
+        style: `continuation` has a local model with a chat template continue text instead; its template decides where
+            None.
         options: passed to `dspy.LM`, e.g. `temperature`, `max_tokens`; of a model on a server also `api_key`,
             `timeout` (seconds for one try), `num_retries` and `concurrency` as in `RemoteEngine`.
 
     Raises:
         EngineError: the local model is missing, damaged or not installed.
         SettingsError: the model string has no provider or one that cannot be reached, `api_base` is given for a local
-            model, or a number is out of range.
+            model or `style` for another one, a model without a chat template shall chat, or a number is out of range.
     """
     # DSPy would otherwise try to download a price list at the first call.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -42,11 +51,13 @@ def make_lm(
             raise SettingsError(
                 "api_base is the address of a server, and a local model has none; leave one of them out"
             )
-        engine = shared_engine(spec, trim=trim)
+        engine = shared_engine(spec, trim=trim, style=style)
         name = f"llamacpp/{engine.weights.name}"
         return dspy.LM(
             name, engine=engine, async_engine=AsyncLocalEngine(engine), cache=cache, num_retries=0, **options
         )
+    if style is not None:
+        raise SettingsError(f"style={style!r} is for local models; {spec!r} is on a server, which chats")
     if "/" not in spec:
         raise SettingsError(
             f"{spec!r} is no model; use 'local', 'local:file.gguf' or provider/model, e.g. openai/gpt-4o-mini"
@@ -63,6 +74,11 @@ def make_lm(
         num_retries=0,
         **options,
     )
+
+
+def connect(spec: str, *, api_base: str | None = None, concurrency: int | None = None, trim: bool = True) -> dspy.LM:
+    """The model that a spec names, with those options that it takes: a server's, or those of a local model."""
+    return make_lm(spec, trim=trim) if is_local(spec) else make_lm(spec, api_base=api_base, concurrency=concurrency)
 
 
 def is_local(spec: str) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dspy import lm15
 
-from tagal_dspy.engines import LocalEngine, cache_dir, find_weights
-from tagal_dspy.errors import EngineError
+from tagal_dspy.engines import LocalEngine, cache_dir, find_weights, make_lm
+from tagal_dspy.errors import EngineError, SettingsError
+from tagal_dspy.signatures import prompt_style
 
 
 def gguf(path: Path, *keys: bytes) -> Path:
@@ -46,6 +48,20 @@ def test_model_with_a_chat_template_chats(tmp_path: Path) -> None:
 
 def test_model_without_a_chat_template_continues(tmp_path: Path) -> None:
     assert find_weights(f"local:{gguf(tmp_path / 'a.gguf', b'general.name')}").style == "continuation"
+
+
+def test_model_that_could_chat_continues_where_asked_to(tmp_path: Path) -> None:
+    spec = f"local:{gguf(tmp_path / 'a.gguf', b'tokenizer.chat_template')}"
+    assert [prompt_style(make_lm(spec, style=style)) for style in ("continuation", None)] == ["continuation", "chat"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "style", "problem"),
+    [("local", "chat", "has no chat template"), ("openai/x", "continuation", "is for local models")],
+)
+def test_style_that_a_model_cannot_have_is_refused(spec: str, style: Any, problem: str) -> None:
+    with pytest.raises(SettingsError, match=problem):
+        make_lm(spec, style=style)
 
 
 def test_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:
