@@ -80,12 +80,14 @@ def digest(path: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("models", nargs="*", choices=[*MODELS, []], default=list(MODELS))
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"{' or '.join(MODELS)}; both where none is given")
     given = parser.parse_args(arguments)
     folder = os.environ.get("TAGAL_MODELS_DIR")
     if not folder:
         raise SystemExit("set TAGAL_MODELS_DIR to the folder where models are kept")
-    for name in given.models:
+    if unknown := set(given.models) - set(MODELS):
+        parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(MODELS)}")
+    for name in given.models or MODELS:
         print(f"--lm local:{fetch(MODELS[name], Path(folder))}")
 
 
