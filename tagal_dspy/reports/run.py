@@ -19,12 +19,21 @@ if TYPE_CHECKING:
 
 
 def run_page(synthesizer: TagalSynthesizer) -> Page:
-    """The report of a table that a synthesizer has just sampled, judged by the test rows of its task."""
+    """The report of a table that a synthesizer has just sampled, judged by the test rows of its task, if it has any."""
     task, prediction = synthesizer.task_, synthesizer.prediction_
+    predictors = synthesizer.program_.named_predictors()
+    run = run_sections(prediction, {name: each.signature.instructions for name, each in predictors})
+    if task.test.empty:
+        return Page(f"Synthetic table: {task.schema.name}", [_NOT_JUDGED], run)
     final = TableTask.of_parts(task.schema, train=task.train, validation=task.test)
     report = evaluate_task(final, prediction.table, seed=synthesizer.seed, few_shots=_few_shots(synthesizer))
-    predictors = synthesizer.program_.named_predictors()
-    return evaluation_page(report, run_sections(prediction, {n: each.signature.instructions for n, each in predictors}))
+    return evaluation_page(report, run)
+
+
+_NOT_JUDGED = (
+    "The table is not judged, because no real rows were withheld. `tagal evaluate --holdout` compares it with real "
+    "rows that the generator did not see."
+)
 
 
 def _few_shots(synthesizer: TagalSynthesizer) -> pd.DataFrame | None:

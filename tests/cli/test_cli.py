@@ -380,6 +380,17 @@ def test_report_of_a_run_is_one_page_with_rejects_and_prompts_and_no_few_shot(
     assert not any(",".join(map(str, row)) in text for row in shop_frame().itertuples(index=False))
 
 
+def test_report_of_a_run_that_withheld_no_row_says_that_the_table_is_not_judged(
+    tagal: Any, shop_csv: Path, server: str, tmp_path: Path
+) -> None:
+    page = tmp_path / "run.html"
+    ran = generate(tagal, shop_csv, server, "--all-rows", "--out", tmp_path / "new.csv", "--html", page)
+    assert ran.code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "The table is not judged" in text
+    assert "Calls and tokens" in text
+
+
 def test_report_that_cannot_be_written_is_told_before_the_work(tagal: Any, shop_csv: Path, tmp_path: Path) -> None:
     ran = generate(tagal, shop_csv, "http://127.0.0.1:9/v1", "--html", tmp_path / "no" / "run.html")
     assert (ran.code, len(ran.problem)) == (2, 1)
