@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from tagal_dspy.conditions import ANY, Condition, Slot
+from tagal_dspy.conditions import ANY, Slot, closest_rows
 from tagal_dspy.measures.profile import by_text
 from tagal_dspy.schema import Row
 from tagal_dspy.settings import SamplerName
@@ -45,7 +45,7 @@ class FewShotSampler(ABC):
             task: whose training rows to draw from.
             n_shots: rows of each class (of each quantile bin for regression; altogether without a target).
             rng: the only source of randomness.
-            slot: draw rows of this alone; any of its class where none meets its condition.
+            slot: draw rows of this alone; those of its class that meet most of its condition where none meets all.
             accepted: rows of the slot written so far.
             plausible: of each training row, whether to show it; others are shown only of classes that have too few.
                 A model writes more of what it is shown, and what will be rejected is paid for as well.
@@ -74,30 +74,18 @@ class FewShotSampler(ABC):
 
 
 def _fitting(task: TableTask, groups: Sequence[Positions], slot: Slot) -> list[Positions]:
-    """What of each group meets the condition of the slot, groups without any left out; all groups where none has."""
-    condition = slot.condition
-    if condition is None:
+    """What of each group is of the slot, or closest to it where no training row is; groups without any left out."""
+    if slot.condition is None:
         return list(groups)
-    holds = _held(task, condition)
-    fit = [places[holds[places]] for places in groups]
-    return [places for places in fit if len(places)] or list(groups)
+    fits = np.zeros(len(task.train), dtype=bool)
+    fits[closest_rows(task, slot)] = True
+    return [places[fits[places]] for places in groups if fits[places].any()]
 
 
 def _worth_showing(places: Positions, n_shots: int, plausible: Mask | None) -> Positions:
     """Those of the places that are plausible; all of them where that leaves too few."""
     left = places if plausible is None else places[plausible[places]]
     return left if len(left) >= n_shots else places
-
-
-def _held(task: TableTask, condition: Condition) -> Mask:
-    """Which training rows meet a condition; found out once."""
-    known = _conditions.setdefault(task, {})
-    if condition not in known:
-        known[condition] = np.array([condition.holds(row) for row in task.train_rows])
-    return known[condition]
-
-
-_conditions: WeakKeyDictionary[TableTask, dict[Condition, Mask]] = WeakKeyDictionary()
 
 
 def _some(places: Positions, n: int, rng: np.random.Generator) -> Positions:

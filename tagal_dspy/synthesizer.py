@@ -159,7 +159,7 @@ class TagalSynthesizer:
             raise SettingsError("how many rows? give n_rows or rows_per")
         for slot in quotas or ():
             if slot.condition is not None:
-                slot.condition.check(self.task_)
+                slot.condition.warn_if_unmet(self.task_)
         n_rows = n_rows if n_rows is not None else sum((quotas or {}).values())
         self.prediction_ = self._run(n_rows, Wanted(condition, self._rules, quotas), on_progress, recorder, seed)
         return self._in_form(self.prediction_.table)

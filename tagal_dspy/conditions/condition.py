@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tagal_dspy.conditions.comparing import CellTest, column_of, equals, test_of
 from tagal_dspy.conditions.narrowing import narrowed_by_all
 from tagal_dspy.conditions.parser import Comparison, parse_comparisons
-from tagal_dspy.errors import ConditionError
 from tagal_dspy.schema import CategoricalColumn, ModelledColumn, Row, TableSchema
 from tagal_dspy.task import TableTask
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,15 +82,20 @@ class Condition:
         """Whether a row of canonical text, in the schema's order, meets the condition."""
         return all(test.met_by(row[test.position]) for test in self._tests)
 
-    def check(self, task: TableTask) -> None:
-        """Raise `ConditionError` when no training row meets the condition: there would be nothing to go by."""
+    def n_met(self, row: Row) -> int:
+        """How many of its comparisons a row meets; all of them where it holds."""
+        return sum(test.met_by(row[test.position]) for test in self._tests)
+
+    def warn_if_unmet(self, task: TableTask) -> None:
+        """Log a warning when no training row meets the condition: what is known of such rows, the LM must know."""
         if any(map(self.holds, task.train_rows)):
             return
         counts = [
-            f"{sum(test.met_by(row[test.position]) for row in task.train_rows)} rows meet {test.comparison.text}"
+            f"{sum(test.met_by(row[test.position]) for row in task.train_rows)} meet {test.comparison.text}"
             for test in self._tests
         ]
-        alone = f" ({', '.join(counts)}; none meets all of it)" if len(counts) > 1 else ""
-        raise ConditionError(
-            f"no training row of the table meets the condition {self.text!r}{alone}; ask for rows that the table has"
+        _LOG.warning(
+            "no training row meets the condition %r (%s); prompts show the rows that meet most of it",
+            self.text,
+            ", ".join(counts),
         )

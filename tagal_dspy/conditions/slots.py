@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import pandas as pd
 
 from tagal_dspy.conditions.condition import Condition
 from tagal_dspy.errors import DataError
 from tagal_dspy.schema import NumericalColumn, Row, TableSchema, read_cells
 from tagal_dspy.task import TableTask
+
+Places = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,41 @@ def target_slots(task: TableTask) -> list[Slot]:
     return [Slot(condition=Condition.parse(text, schema)) for text in texts if text]
 
 
+def closest_rows(task: TableTask, slot: Slot) -> Places:
+    """Places of the training rows of a slot. Where none meets its condition, those of its class that meet most of it;
+    none where its class has no row.
+
+    >>> task = TableTask(pd.DataFrame({"age": [20, 40] * 25, "y": ["a", "b"] * 25}), "y", withholds=False)
+    >>> of_a = Slot("a", Condition.parse("age > 30", task.schema))  # all of whose rows are 20
+    >>> [len(closest_rows(task, slot)) for slot in (ANY, Slot("a"), of_a)]
+    [50, 25, 25]
+    """
+    known = _closest.setdefault(task, {})
+    if slot not in known:
+        known[slot] = _closest_rows(task, slot)
+    return known[slot]
+
+
+_closest: WeakKeyDictionary[TableTask, dict[Slot, Places]] = WeakKeyDictionary()
+
+
+def _closest_rows(task: TableTask, slot: Slot) -> Places:
+    places: Places = np.arange(len(task.train_rows))
+    if slot.label is not None:
+        places = task.strata.get(slot.label, places[:0])
+    condition = slot.condition
+    if condition is None or not len(places):
+        return places
+    fits = np.array([condition.holds(task.train_rows[place]) for place in places])
+    if not fits.any():
+        n_met = np.array([condition.n_met(task.train_rows[place]) for place in places])
+        fits = n_met == n_met.max()
+    closest: Places = places[fits]
+    return closest
+
+
 def real_counts(task: TableTask, condition: Condition | None = None) -> dict[Slot, int]:
-    """Training rows of each slot of the target, of those that meet a condition where there is one.
+    """Training rows of each slot of the target, of those that meet a condition, or most of it, where there is one.
 
     >>> {str(slot): n for slot, n in real_counts(TableTask(pd.DataFrame({"y": list("aab") * 10}), "y")).items()}
     {'a': 13, 'b': 6}
@@ -72,7 +110,7 @@ def real_counts(task: TableTask, condition: Condition | None = None) -> dict[Slo
     slots = target_slots(task)
     if condition is None and task.schema.classes:
         return {slot: len(task.strata.get(str(slot), ())) for slot in slots}
-    rows = [row for row in task.train_rows if condition is None or condition.holds(row)]
+    rows = [task.train_rows[place] for place in closest_rows(task, Slot(condition=condition))]
     return {slot: sum(slot.takes(row, task.schema) for row in rows) for slot in slots}
 
 

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from tagal_dspy.conditions import ANY, Slot
+from tagal_dspy.conditions import ANY, Slot, closest_rows
 from tagal_dspy.schema import ModelledColumn, Row
 from tagal_dspy.task import TableTask
 
@@ -88,7 +88,7 @@ class Profile:
     """Rows of a task as levels, and what is needed of the real ones, computed once.
 
     Attributes:
-        rows: the training rows, of one slot alone where it is made for one.
+        rows: the training rows; those of one slot, or closest to it, where it is made for one.
         columns, counts: their cells by column, and how often each occurs.
         levels, offsets: how the cells of each column are coded, and where its levels begin among those of all columns.
         crossed_columns: places of the columns that are crossed with all others; all of them up to `MAX_CROSSED`.
@@ -99,7 +99,7 @@ class Profile:
 
     def __init__(self, task: TableTask, slot: Slot, grain: Grain) -> None:
         self.schema, self.grain = task.schema, grain
-        self.rows = [row for row in task.train_rows if slot.takes(row, task.schema)]
+        self.rows = [task.train_rows[place] for place in closest_rows(task, slot)]
         self.columns = self._by_column(self.rows)
         self.counts = [Counter(texts) for texts in self.columns]
         self.levels = [self._levels(place) for place in range(len(self.columns))]

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tagal_dspy.conditions import ANY, Slot
+from tagal_dspy.conditions import ANY, Slot, closest_rows
+from tagal_dspy.conditions.slots import Places
 from tagal_dspy.measures.profile import FINE, Floats, Ints, Profile, profile_of
 from tagal_dspy.schema import Row
 from tagal_dspy.task import TableTask
@@ -28,6 +29,8 @@ MOST_COMPARED = 100_000_000
 N_SPLITS = 8
 """Random halves of the training rows, from which their sampling noise is estimated."""
 
+_TINY = 1e-12
+
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -37,7 +40,7 @@ class Selection(NamedTuple):
     Attributes:
         places: of the selected rows in the pool, rising.
         before, after: mean total variation distance in [0, 1] of the tables of two columns to those of the training
-            rows, for a random choice with the same quotas and for the selected rows; lower is nearer.
+            rows of the same slots, for a random choice with the same quotas and for the selected rows; lower is nearer.
     """
 
     places: list[int]
@@ -54,7 +57,7 @@ def select_rows(
     *,
     fits_noise: bool = False,
 ) -> Selection:
-    """Choose rows whose columns and pairs of columns are distributed like those of the training rows.
+    """Choose rows whose columns and pairs of columns are distributed like those of the training rows of their slots.
 
     Numbers and moments count as deciles, all categories after the 20 most frequent as one. The sum of squared
     differences between the two-way tables of the selected and of the training rows falls by swaps, first many rows at
@@ -80,7 +83,8 @@ def select_rows(
     """
     order = sorted(range(len(pool)), key=lambda place: [(cell is not None, cell or "") for cell in pool[place]])
     profile = profile_of(task, ANY, FINE)
-    search = _Search(profile, profile.coded([pool[place] for place in order]), sum(quotas.values()))
+    real = _Real(profile, [(closest_rows(task, slot), n) for slot, n in quotas.items()])
+    search = _Search(profile, real, profile.coded([pool[place] for place in order]), sum(quotas.values()))
     of_slot: dict[Slot, list[int]] = {slot: [] for slot in sorted(quotas, key=str)}
     for at, place in enumerate(order):
         if groups[place] in of_slot:
@@ -88,11 +92,63 @@ def select_rows(
     rng, members = np.random.default_rng(seed), [np.array(places, dtype=np.int64) for places in of_slot.values()]
     for slot, rows in zip(of_slot, members, strict=True):
         search.add(rng.permutation(rows)[: quotas[slot]])
-    before, enough = search.distance, 0.0 if fits_noise else _noise(profile)
+    before, enough = search.distance, 0.0 if fits_noise else real.noise()
     search.swap_many(members, enough)
     search.swap_single(members, enough)
     places = sorted(order[at] for at in np.flatnonzero(search.is_selected))
     return Selection(places, before, search.distance)
+
+
+class _Real:
+    """The training rows of the slots, each slot weighted by how many rows are wanted of it.
+
+    Args:
+        profile: how cells are coded.
+        slots: of each slot, the places of its training rows and how many rows are wanted.
+    """
+
+    def __init__(self, profile: Profile, slots: Sequence[tuple[Places, int]]) -> None:
+        self._profile, self._cells = profile, profile.coded(profile.rows)
+        self._slots = [(places, n / len(places)) for places, n in slots if n and len(places)]
+        weights = np.concatenate([np.full(len(places), weight) for places, weight in self._slots] or [np.zeros(1)])
+        self._n_rows = weights.sum() ** 2 / max(float((weights**2).sum()), _TINY)  # as many equal weights tell as much
+        self.shares = self._crossed(np.ones(len(profile.rows), dtype=bool))
+
+    def _crossed(self, some: Bools) -> Floats:
+        """Shares of some of the rows by pairs of levels."""
+        tables, total = self._profile.crossed(self._cells[:0]), 0.0
+        for places, weight in self._slots:
+            rows = places[some[places]]
+            tables, total = tables + weight * self._profile.crossed(self._cells[rows]), total + weight * len(rows)
+        return np.asarray(tables / max(total, _TINY))
+
+    def shrunken(self) -> Floats:
+        """The shares, shrunk towards independence as far as chance explains them."""
+        profile = self._profile
+        shares: Floats = self.shares.copy()
+        for place, (start, end) in zip(profile.crossed_columns, _bounds(profile, profile.crossed_columns), strict=True):
+            for other, (left, right) in enumerate(_bounds(profile, range(len(profile.levels)))):
+                if other == place:
+                    continue
+                block = shares[start:end, left:right]
+                apart = np.outer(block.sum(1), block.sum(0))
+                some = apart > 0
+                freedom = (np.count_nonzero(block.sum(1)) - 1) * (np.count_nonzero(block.sum(0)) - 1)
+                statistic = self._n_rows * float(((block - apart)[some] ** 2 / apart[some]).sum())
+                chance = 1.0 if statistic <= freedom else freedom / statistic
+                shares[start:end, left:right] = (1 - chance) * block + chance * apart
+        return shares
+
+    def noise(self) -> float:
+        """How far the rows are, by chance, from the table that they were drawn from: half of what their halves are from
+        each other."""
+        rng, distances = np.random.default_rng(0), []
+        places = np.unique(np.concatenate([places for places, _ in self._slots] or [np.zeros(0, dtype=np.int64)]))
+        for _ in range(N_SPLITS if len(places) > 1 else 0):
+            halves = np.array_split(rng.permutation(places), 2)
+            one, other = (self._crossed(np.isin(np.arange(len(self._cells)), half)) for half in halves)
+            distances.append(_distance(self._profile, one, other))
+        return float(np.mean(distances)) / 2 if distances else 0.0
 
 
 class _Search:
@@ -102,10 +158,10 @@ class _Search:
     and two rows add the number of their equal pairs of cells.
     """
 
-    def __init__(self, profile: Profile, cells: Ints, n_wanted: int) -> None:
+    def __init__(self, profile: Profile, real: _Real, cells: Ints, n_wanted: int) -> None:
         from scipy.sparse import csr_matrix
 
-        self._profile, self._cells = profile, cells
+        self._profile, self._real, self._cells = profile, real, cells
         self._crossed = cells[:, profile.crossed_columns]
         n_rows, n_columns = cells.shape
         places = (cells + profile.offsets[:-1]).ravel()
@@ -113,7 +169,7 @@ class _Search:
         self._hot = csr_matrix((np.ones(len(places)), places, starts), shape=(n_rows, profile.offsets[-1]))
         sizes = [profile.levels[place].n_levels for place in profile.crossed_columns]
         self._starts = np.cumsum([0, *sizes])[:-1]
-        self._wanted = _shrunken(profile) * n_wanted
+        self._wanted = real.shrunken() * n_wanted
         self._n_wanted = n_wanted
         self._excess = -self._wanted
         self.is_selected: Bools = np.zeros(n_rows, dtype=bool)
@@ -127,7 +183,7 @@ class _Search:
     def distance(self) -> float:
         """Mean total variation distance of the tables of two columns to the training rows' own."""
         shares = (self._excess + self._wanted) / self._n_wanted
-        return _distance(self._profile, shares, self._profile.tables / len(self._profile.rows))
+        return _distance(self._profile, shares, self._real.shares)
 
     def swap_many(self, members: Sequence[Ints], enough: float) -> None:
         """Swap rows, a quarter of those selected at first, fewer where that brings nothing."""
@@ -210,24 +266,6 @@ def _extremes(potential: Floats, members: Sequence[Ints], is_selected: Bools, n_
     return np.concatenate(leaving), np.concatenate(coming)
 
 
-def _shrunken(profile: Profile) -> Floats:
-    """Shares of the training rows by pairs of levels, shrunk towards independence as far as chance explains them."""
-    n_rows = len(profile.rows)
-    shares = profile.tables / n_rows
-    for place, (start, end) in zip(profile.crossed_columns, _bounds(profile, profile.crossed_columns), strict=True):
-        for other, (left, right) in enumerate(_bounds(profile, range(len(profile.levels)))):
-            if other == place:
-                continue
-            block = shares[start:end, left:right]
-            apart = np.outer(block.sum(1), block.sum(0))
-            some = apart > 0
-            freedom = (np.count_nonzero(block.sum(1)) - 1) * (np.count_nonzero(block.sum(0)) - 1)
-            statistic = n_rows * float(((block - apart)[some] ** 2 / apart[some]).sum())
-            chance = 1.0 if statistic <= freedom else freedom / statistic
-            shares[start:end, left:right] = (1 - chance) * block + chance * apart
-    return np.asarray(shares)
-
-
 def _bounds(profile: Profile, places: Sequence[int]) -> list[tuple[int, int]]:
     """Where the levels of columns begin and end, one column behind the other."""
     ends = np.cumsum([profile.levels[place].n_levels for place in places]).tolist()
@@ -236,18 +274,3 @@ def _bounds(profile: Profile, places: Sequence[int]) -> list[tuple[int, int]]:
 
 def _distance(profile: Profile, some: Floats, others: Floats) -> float:
     return float(np.abs(some - others).sum()) / 2 / (len(profile.crossed_columns) * len(profile.levels))
-
-
-def _noise(profile: Profile) -> float:
-    """How far the training rows are, by chance, from the table that they were drawn from: half of what their halves
-    are from each other."""
-    cells, rng = profile.coded(profile.rows), np.random.default_rng(0)
-    n_half = len(cells) // 2
-    if not n_half:
-        return 0.0
-
-    def shares(rows: Ints) -> Floats:
-        return profile.crossed(cells[rows]) / len(rows)
-
-    halves = (np.split(rng.permutation(len(cells))[: 2 * n_half], 2) for _ in range(N_SPLITS))
-    return float(np.mean([_distance(profile, shares(one), shares(other)) for one, other in halves])) / 2

@@ -37,9 +37,9 @@ class Wanted:
         return Slot(slot.label, slot.condition or self.condition)
 
     def check(self, task: TableTask, n_rows: int) -> None:
-        """Raise before the first call for what cannot be had: unmet conditions, broken rules, counts that differ."""
+        """Raise before the first call for what cannot be had: broken rules, counts that differ."""
         if self.condition is not None:
-            self.condition.check(task)
+            self.condition.warn_if_unmet(task)
         if self.rules is not None:
             self.rules.check(task)
         total = n_rows if self.quotas is None else sum(self.quotas.values())

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tagal_dspy.conditions import ANY, Slot
+from tagal_dspy.conditions import ANY, Condition, Slot
 from tagal_dspy.measures.selection import Selection, select_rows
 from tagal_dspy.schema import Row
 from tagal_dspy.task import TableTask
@@ -70,6 +70,22 @@ def test_greater_pools_give_nearer_rows(task: TableTask) -> None:
             per_seed.append(select_rows(task, pool, [ANY] * n_pool, {ANY: 100}, fits_noise=True).after)
         distances.append(np.mean(per_seed))
     assert distances == sorted(distances, reverse=True)
+
+
+@pytest.mark.parametrize("slot", [ANY, A, B, "age < 40", "job == 'cook'"], ids=str)
+def test_rows_of_a_slot_are_selected_to_be_like_its_training_rows(slot: Slot | str, task: TableTask) -> None:
+    slot = Slot(condition=Condition.parse(slot, task.schema)) if isinstance(slot, str) else slot
+    real, pool = (
+        [row for row in rows if slot.takes(row, task.schema)] for rows in (task.train_rows, pool_of(task, 900))
+    )
+    found = select_rows(task, pool, [slot] * len(pool), {slot: 60})
+
+    def mean_age(rows: Sequence[Row]) -> float:
+        return float(np.mean([float(row[0] or "nan") for row in rows]))
+
+    assert found.after < found.before
+    wanted = mean_age(real)
+    assert abs(mean_age(selected(pool, found)) - wanted) < max(0.5 * abs(mean_age(pool) - wanted), 1.0)
 
 
 @settings(max_examples=20, deadline=None)

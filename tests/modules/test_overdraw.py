@@ -63,6 +63,16 @@ def test_quotas_and_condition_hold_for_the_selected_rows() -> None:
     assert found.table["age"].min() >= 40
 
 
+def test_rows_of_a_condition_are_selected_by_the_training_rows_that_meet_it() -> None:
+    task = shop_task()
+    condition = Condition.parse("age >= 40", task.schema)
+    found = made(n_rows=12, wanted=Wanted(condition, None, {Slot("yes"): 9, Slot("no"): 3}))
+    pool = [*task.schema.to_rows(found.table), *task.schema.to_rows(found.not_selected)]
+    groups = [Slot(row[-1], condition) for row in pool]
+    quotas = {Slot("yes", condition): 9, Slot("no", condition): 3}
+    assert found.selection.after == select_rows(task, pool, groups, quotas, seed=3).after
+
+
 @EVERY_METHOD
 def test_without_overdraw_no_row_is_selected(method: Method) -> None:
     found = made(method, overdraw=1.0)
