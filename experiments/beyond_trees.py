@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from lines import TARGETS
 from run import utility
 
 from tagal_dspy import NotEnoughRowsError, TableTask, TagalSynthesizer, load_dataset
@@ -33,18 +34,16 @@ from tagal_dspy.conditions import Condition
 from tagal_dspy.metrics.baselines import baseline
 
 RESULTS = Path(__file__).parent / "results" / "beyond_trees.csv"
+TABLES = {**TARGETS, "penguins": "species"}
 REGIONS = {
-    "thyroid": ("Recurred", "Gender == 'M' and Smoking == 'Yes'"),
-    "adult": ("income", "education == 'Masters' and sex == 'Female'"),
-    "travel": ("ChurnOrNot", "FrequentFlyer == 'Yes' and AnnualIncomeClass == 'Low Income'"),
-    "penguins": ("species", "species == 'Chinstrap' and sex == 'male'"),
+    "thyroid": "Gender == 'M' and Smoking == 'Yes'",
+    "adult": "education == 'Masters' and sex == 'Female'",
+    "travel": "FrequentFlyer == 'Yes' and AnnualIncomeClass == 'Low Income'",
+    "penguins": "species == 'Chinstrap' and sex == 'male'",
 }
-CLASSES = {
-    "thyroid": ("Recurred", "Yes"),
-    "adult": ("income", ">50K"),
-    "travel": ("ChurnOrNot", "1"),
-    "penguins": ("species", "Chinstrap"),
-}
+RARE = {"thyroid": "Yes", "adult": ">50K", "travel": "1", "penguins": "Chinstrap"}
+"""The class that keeps five rows."""
+
 N_ROWS, N_TEXTS, N_KEPT = 50, 60, 5
 
 Line = dict[str, Any]
@@ -62,7 +61,7 @@ def ours(frame: pd.DataFrame, target: str, lm: str, seed: int, n_rows: int, **as
 
 
 def region(name: str, seed: int, lm: str) -> Iterator[Line]:
-    target, where = REGIONS[name]
+    target, where = TABLES[name], REGIONS[name]
     whole = TableTask(load_dataset(name).frame, target, withholds=False)
     condition = Condition.parse(where, whole.schema)
     inside = np.array([condition.holds(row) for row in whole.train_rows])
@@ -107,7 +106,7 @@ def _cut(values: pd.Series[Any]) -> Callable[[pd.Series[Any]], pd.Series[Any]]:
 
 
 def few_of_a_class(name: str, seed: int, lm: str) -> Iterator[Line]:
-    target, label = CLASSES[name]
+    target, label = TABLES[name], RARE[name]
     whole = TableTask(load_dataset(name).frame, target)
     is_label = whole.train[target].astype(str) == label
     kept = whole.train[is_label].sample(N_KEPT, random_state=seed)
@@ -160,7 +159,7 @@ def texts(_: str, seed: int, lm: str) -> Iterator[Line]:
 
 EXPERIMENTS: dict[str, tuple[Callable[[str, int, str], Iterator[Line]], Sequence[str]]] = {
     "region": (region, list(REGIONS)),
-    "class": (few_of_a_class, list(CLASSES)),
+    "class": (few_of_a_class, list(RARE)),
     "text": (texts, ["estimators"]),
 }
 

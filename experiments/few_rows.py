@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from lines import TARGETS
 from run import utility
 
 from tagal_dspy import TableTask, TagalSynthesizer, load_dataset
 from tagal_dspy.metrics.baselines import baseline
 
 RESULTS = Path(__file__).parent / "results" / "few_rows.csv"
-TARGETS = {"thyroid": "Recurred", "adult": "income", "travel": "ChurnOrNot", "penguins": "species"}
+TABLES = {**TARGETS, "penguins": "species"}
 PEERS = ("smote", "cart")
 N_ROWS = 100
 
@@ -51,9 +52,9 @@ def made(few: TableTask, draw: int, settings: dict[str, Any]) -> tuple[pd.DataFr
 
 def results(name: str, n_real: int, draw: int, settings: dict[str, Any]) -> dict[str, Any]:
     dataset = load_dataset(name)
-    whole = TableTask(dataset.frame, TARGETS[name])
+    whole = TableTask(dataset.frame, TABLES[name])
     real = some_real_rows(whole, n_real, draw)
-    few = TableTask(real, TARGETS[name], withholds=False)
+    few = TableTask(real, TABLES[name], withholds=False)
     ours, took = made(few, draw, settings)
     tables: dict[str, Callable[[], pd.DataFrame]] = {"ours": lambda: ours}
     tables |= {peer: lambda peer=peer: baseline(peer, task=few, n_rows=N_ROWS, seed=draw) for peer in PEERS}
@@ -85,7 +86,7 @@ def summary(done: pd.DataFrame) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--tables", nargs="+", default=list(TARGETS))
+    parser.add_argument("--tables", nargs="+", default=list(TABLES))
     parser.add_argument("--real", nargs="+", type=int, default=[20, 40])
     parser.add_argument("--draws", nargs="+", type=int, default=list(range(6)))
     parser.add_argument(

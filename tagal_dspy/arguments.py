@@ -16,7 +16,7 @@ def whole(name: str, value: Any, at_least: int) -> int:
     """The value as an `int`.
 
     Raises:
-        SettingsError: it is no whole number (2.0 and True are none), or is too small.
+        SettingsError: it is not a whole number (nor are 2.0 and True), or is too small.
 
     >>> whole("n_rows", 8, at_least=1)
     8

@@ -58,7 +58,7 @@ def load_dataset(name_or_path: str, overrides: SchemaOverrides | None = None) ->
             of its columns, count before the file is read.
 
     Raises:
-        DataError: there is no such table, or it cannot be read.
+        DataError: the table does not exist or cannot be read.
 
     >>> load_dataset("penguins").frame.shape
     (344, 8)
@@ -95,7 +95,7 @@ def _read(path: Path, overrides: SchemaOverrides) -> Delimited:
             f"{', '.join(BUILT_IN)}"
         )
     if not path.is_file():
-        raise DataError(f"there is no file {path}")
+        raise DataError(f"{path} does not exist")
     try:
         if ending in _SEPARATORS:
             return read_delimited(path, overrides, _SEPARATORS[ending])

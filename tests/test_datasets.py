@@ -78,7 +78,7 @@ def test_unknown_name_is_refused_with_what_there_is(name: str, monkeypatch: pyte
 @pytest.mark.parametrize("read", [read_table, lambda path: load_dataset(str(path))])
 def test_missing_file_is_refused(tmp_path: Path, read: object) -> None:
     assert callable(read)
-    with pytest.raises(DataError, match="there is no file"):
+    with pytest.raises(DataError, match="does not exist"):
         read(tmp_path / "none.csv")
 
 

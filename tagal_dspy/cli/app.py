@@ -521,7 +521,7 @@ def run_study(
     config: Config = None,
     storage: Storage = None,
     artifacts: Artifacts = None,
-    trials: Annotated[int, typer.Option(min=1, help="Finished trials there shall be.")] = 60,
+    trials: Annotated[int, typer.Option(min=1, help="Finished trials to reach.")] = 60,
     rows: Annotated[Optional[int], typer.Option(help="Rows of each table.", show_default="100")] = None,
     lm: Lm = None,
     api_base: Annotated[Optional[str], typer.Option(help="Address of an OpenAI-compatible server.")] = None,

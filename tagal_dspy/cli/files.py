@@ -16,7 +16,7 @@ def check_free(path: Path | None, force: bool) -> None:
     if path.exists() and not force:
         raise OutputError(f"{path} exists; use --force to replace it")
     if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is no file that could be replaced")
+        raise OutputError(f"{path} is not a file and cannot be replaced")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise OutputError(f"the folder {path.parent} does not exist or cannot be written")
 

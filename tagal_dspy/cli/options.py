@@ -91,7 +91,7 @@ def _flat(values: dict[str, Any]) -> dict[str, Any]:
     """The values of a file, with those of `[budget]` (or `budget = "5calls"`) and `[settings]` beside the others.
 
     Raises:
-        SettingsError: a section is no table, or says again what stands outside of it.
+        SettingsError: a section is not a table, or repeats a name from outside it.
     """
     flat = dict(values)
     budget = {"budget": Budget.parse(flat["budget"]).model_dump(exclude_none=True)} if _is_text(flat, "budget") else {}

@@ -45,7 +45,7 @@ class RowCodec(ABC):
 
     @abstractmethod
     def decode(self, text: str) -> Decoded:
-        """The rows in an LM's answer, whatever stands around them; what is no row is rejected with a reason."""
+        """The rows in an LM's answer, whatever text is around them; other lines are rejected with a reason."""
 
     def grammar(
         self, n_rows: int, narrowed: Mapping[str, ModelledColumn] | None = None, frame: tuple[str, str] = ("", "")

@@ -44,7 +44,7 @@ class CsvCodec(RowCodec):
         )
 
     def decode(self, text: str) -> Decoded:
-        """The rows in an LM's answer, whatever stands around them; what is no row is rejected with a reason."""
+        """The rows in an LM's answer, whatever text is around them; other lines are rejected with a reason."""
         found = list(records(unfenced(text), max_lines=self._max_lines))
         start, from_wire = self._after_header(found)
         rows: list[Row] = []

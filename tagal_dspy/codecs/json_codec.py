@@ -48,7 +48,7 @@ class JsonCodec(RowCodec):
         return cell if column.is_number else _quoted(cell)
 
     def decode(self, text: str) -> Decoded:
-        """The rows in an LM's answer, whatever stands around them; what is no row is rejected with a reason."""
+        """The rows in an LM's answer, whatever text is around them; other lines are rejected with a reason."""
         rows: list[Row] = []
         rejects: list[Reject] = []
         for found in _objects(_unfenced(text), self._longest):
@@ -102,7 +102,7 @@ def _shown(value: Any) -> str:
 
 
 LONGEST_BLANK = 1000
-"""Characters of a row between its cells, or of a cell that is no such value."""
+"""Characters of a row between its cells, or of a cell that is not such a value."""
 
 _CLOSING_FENCE = re.compile("^[ \\t]*```", re.MULTILINE)
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)

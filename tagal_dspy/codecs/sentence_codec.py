@@ -47,7 +47,7 @@ class SentenceCodec(RowCodec):
         return _part(column.name, "") if cell is None else quoted(f"{column.name} is {cell}")
 
     def decode(self, text: str) -> Decoded:
-        """The rows in an LM's answer, whatever stands around them; what is no row is rejected with a reason."""
+        """The rows in an LM's answer, whatever text is around them; other lines are rejected with a reason."""
         rows: list[Row] = []
         rejects: list[Reject] = []
         for raw, parts in records(unfenced(text), spaced=True, max_lines=self._max_lines):

@@ -122,14 +122,14 @@ def known_slots(partial: pd.DataFrame, schema: TableSchema) -> list[Slot]:
         schema: of the table.
 
     Raises:
-        DataError: there is no row, or see `read_cells`.
+        DataError: there are no rows, or see `read_cells`.
 
     >>> schema = TableSchema.infer(pd.DataFrame({"age": [17, 42, 90], "job": ["cook", "smith", "cook"]}))
     >>> [str(slot) for slot in known_slots(pd.DataFrame({"job": ["smith", "cook"], "age": [None, 20]}), schema)]
     ["job == 'smith'", "job == 'cook' and age == '20'"]
     """
     if partial.empty:
-        raise DataError("there is no partial row to complete")
+        raise DataError("there are no partial rows to complete")
     return [_slot(cells, schema) for cells in read_cells(partial, schema)]
 
 

@@ -57,12 +57,12 @@ class Gguf:
         try:
             self._read()
         except (struct.error, UnicodeDecodeError, KeyError) as error:
-            raise ValueError(f"{path} is no intact GGUF file: {error}") from error
+            raise ValueError(f"{path} is not an intact GGUF file: {error}") from error
 
     def _read(self) -> None:
         magic, self._version, n_tensors, n_fields = struct.unpack_from("<4sIQQ", self._bytes)
         if magic != MAGIC:
-            raise ValueError("the file is no GGUF file")
+            raise ValueError("the file is not a GGUF file")
         self._place = struct.calcsize("<4sIQQ")
         self.fields: dict[str, Field] = {}
         for _ in range(n_fields):

@@ -42,7 +42,8 @@ def make_lm(
     Raises:
         EngineError: the local model is missing, damaged or not installed.
         SettingsError: the model string has no provider or one that cannot be reached, `api_base` is given for a local
-            model or `style` for another one, a model without a chat template shall chat, or a number is out of range.
+            model or `style` for another one, a model without a chat template has the style `chat`, or a number is out
+            of range.
     """
     # DSPy would otherwise try to download a price list at the first call.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -60,7 +61,7 @@ def make_lm(
         raise SettingsError(f"style={style!r} is for local models; {spec!r} is on a server, which chats")
     if "/" not in spec:
         raise SettingsError(
-            f"{spec!r} is no model; use 'local', 'local:file.gguf' or provider/model, e.g. openai/gpt-4o-mini"
+            f"{spec!r} does not name a model; use 'local', 'local:file.gguf' or provider/model, e.g. openai/gpt-4o-mini"
         )
     connection = {name: options.pop(name) for name in CONNECTION if name in options}
     if api_base:

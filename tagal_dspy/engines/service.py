@@ -89,7 +89,7 @@ class Service:
 
 
 def is_transient(error: lm15.LM15Error) -> bool:
-    """Whether the same request may be answered later. A reply that is no JSON is the failure of something between."""
+    """Whether the same request may be answered later. A reply that is not JSON is the failure of something between."""
     return isinstance(error, lm15.RETRYABLE_ERRORS) or (type(error) is lm15.ProviderError and error.status == 200)
 
 

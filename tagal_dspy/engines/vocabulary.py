@@ -92,7 +92,7 @@ class Vocabulary:
 
     @cached_property
     def _spellings(self) -> list[str]:
-        """How vocabularies of bytes spell each byte: one that is no visible character is moved above 255."""
+        """How vocabularies of bytes spell each byte: one that is not a visible character is moved above 255."""
         visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
         moved = [byte for byte in range(256) if byte not in visible]
         return [chr(byte) if byte in visible else chr(256 + moved.index(byte)) for byte in range(256)]

@@ -45,7 +45,7 @@ def find_weights(spec: str) -> Weights:
     """The weights that `local`, `local:file.gguf` or `local:org/repo/file.gguf` names.
 
     Raises:
-        EngineError: nothing is there, or what is there is no GGUF file.
+        EngineError: the file does not exist or is not a GGUF file.
     """
     _, _, place = spec.partition(":")
     if not place:
@@ -89,7 +89,7 @@ def _from_hub(place: str) -> Path:
         return Path(hf_hub_download(f"{org}/{repo}", file))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise EngineError(
-            f"{place!r} is no file here and cannot be downloaded from the Hugging Face Hub: {error}"
+            f"{place!r} does not exist here and cannot be downloaded from the Hugging Face Hub: {error}"
         ) from error
 
 
@@ -97,7 +97,7 @@ def _style(path: Path) -> PromptStyle:
     """Models with a chat template chat; base models have none and continue text."""
     with path.open("rb") as file:
         if file.read(4) != GGUF_MAGIC:
-            raise EngineError(f"{path} is no GGUF file")
+            raise EngineError(f"{path} is not a GGUF file")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return "continuation" if content.find(b"tokenizer.chat_template") < 0 else "chat"
 

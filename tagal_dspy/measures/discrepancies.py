@@ -25,7 +25,7 @@ ALARM = 0.05
 target, and everything else have a third of it each: there are few of the first two, and they matter most."""
 
 LEAST_SURPRISE = float(np.log10(3 / ALARM))
-"""Below it a difference is no alarm even where it is the only one that is looked for."""
+"""Below it a difference is not reported, even if no other one is looked for."""
 
 MAX_SHOWN = 80
 """Characters of a value that are put in words."""

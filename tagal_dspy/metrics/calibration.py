@@ -70,7 +70,7 @@ class Score:
     @property
     def factor_needed(self) -> float | None:
         """How many times as many rows, synthetic and real, would tell them apart, where noise falls as their square
-        root; None where real rows are no better than marginals."""
+        root; None where real rows are not better than marginals."""
         return (LEAST_SEPARATION / self.separation) ** 2 if self.separation > _LEAST_SIGNAL else None
 
 

@@ -42,7 +42,7 @@ def compare(a_scores: Sequence[float], b_scores: Sequence[float], *, seed: int =
         seed: of the flips.
 
     Raises:
-        DataError: not as many scores of both, fewer than two, or some that are no numbers.
+        DataError: the numbers of scores differ, are below two, or a score is not a number.
 
     >>> compare([0.5, 0.6, 0.7, 0.6], [0.4, 0.5, 0.5, 0.5]).p_value
     0.125

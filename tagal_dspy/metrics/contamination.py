@@ -85,7 +85,7 @@ def contamination(
     """Ask the model of `dspy.context(lm=...)` for rows and values that it can only know by heart.
 
     The model is asked `2 * n_asked + 1` times at temperature 0, and sees rows of the whole frame. Only counts are
-    kept. Values that follow from the rest of the row (a sum) are no sign of memory: name another column then.
+    kept. Values that follow from the rest of the row (a sum) do not show memory; name another column then.
 
     Args:
         frame: the rows as they stand in the file, in its order.

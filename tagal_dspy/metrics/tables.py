@@ -38,7 +38,7 @@ def ready(schema: TableSchema, *, min_rows: int = 2, **frames: pd.DataFrame) -> 
     Args:
         schema: the columns that all frames must have.
         min_rows: fewer rows than this are an error.
-        frames: the tables, named as the messages shall name them.
+        frames: the tables, named as in the messages.
 
     Raises:
         DataError: frames have other columns, too few rows, columns without values or values of the wrong kind; one
@@ -108,7 +108,7 @@ def _numbers(name: str, values: pd.Series[Any], problems: list[str]) -> pd.Serie
         # The first by value, not by place: the message of a permuted table is the same.
         shown = min(map(str, wrong))[:40]
         problems.append(
-            f"{name}: column {values.name!r} holds {shown!r} and {len(wrong) - 1} more that are no finite numbers"
+            f"{name}: column {values.name!r} holds {shown!r} and {len(wrong) - 1} more that are not finite numbers"
             if len(wrong) > 1
             else f"{name}: column {values.name!r} holds {shown!r}, no finite number"
         )

@@ -53,7 +53,7 @@ class TagalLoop(Program):
             n_rows: at least 1.
             seed: equal seeds and equal LM answers give equal tables.
             on_progress: called after each committed round.
-            wanted: what every row must meet, and how many rows of each class there shall be.
+            wanted: what every row must meet, and how many rows of each class are wanted.
             recorder: records and replays the calls, and holds them to a budget.
             if_short: what to do when the bounded draws gave fewer rows: optimizers want what there is.
 

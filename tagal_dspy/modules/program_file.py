@@ -29,7 +29,7 @@ def load_program(path: Path, **settings: Any) -> TagalLoop:
             program has too keep their prompts.
 
     Raises:
-        ProgramError: the file cannot be read, is no program, or is one of another structure or of a newer version.
+        ProgramError: the file cannot be read, or does not hold a program of this structure and version.
         SettingsError: a setting is unknown or impossible.
     """
     state = _read(path)

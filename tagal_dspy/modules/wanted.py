@@ -13,7 +13,7 @@ from tagal_dspy.task import TableTask
 
 @dataclass(frozen=True)
 class Wanted:
-    """What every row must meet, and how many rows of each class there shall be.
+    """What every row must meet, and how many rows of each class are wanted.
 
     Attributes:
         condition: every row meets it; it narrows the grammar, chooses the few-shots and is told to the LM.

@@ -124,7 +124,7 @@ def compile_program(
     Raises:
         SettingsError: tasks overlap, the optimizer is unknown, the metric takes other arguments, the budget is too
             small for one candidate, or it is of money and a price is not known.
-        EngineError: there is no language model.
+        EngineError: no language model is set.
         BudgetError: the budget ended before the seed program was measured.
     """
     price = price or pricing()
@@ -163,7 +163,7 @@ def planned(program: dspy.Module, tasks: Tasks, optimizer: Any, budget: Budget, 
         n_in, n_out = found.prompt_tokens, found.completion_tokens
     cost = (price or pricing())(dspy.settings.lm.model, n_in, n_out) if dspy.settings.lm is not None else None
     if budget.max_cost is not None and cost is None:
-        raise SettingsError("the price of the model is not known, so money is no budget; give its price (--price)")
+        raise SettingsError("the budget is in money and the price of the model is not known; give it with --price")
     n_proof, least = 2 * len(tasks.held_out), driver_of(optimizer).least(tasks, len(program.predictors()))
     limits = [(budget.max_calls, calls), (budget.max_tokens, n_in + n_out), (budget.max_cost, cost)]
     bounds = [int(limit // each) - n_proof for limit, each in limits if limit is not None and each]

@@ -195,7 +195,7 @@ def driver_of(optimizer: Any) -> Driver:
             raise SettingsError(f"optimizer {optimizer!r} is unknown; {nearest(optimizer, DRIVERS)}")
         return DRIVERS[optimizer]
     if not callable(getattr(optimizer, "compile", None)):
-        raise SettingsError(f"{type(optimizer).__name__} is no optimizer; give one of DSPy's, or a name")
+        raise SettingsError(f"{type(optimizer).__name__} is not an optimizer; give one of DSPy's, or a name")
     return Driver(lambda job: _own(optimizer, job), lambda tasks, n: len(tasks.train))
 
 

@@ -42,7 +42,7 @@ def transfer(
         mean, Student's t; NaN for one task) and `n` (tasks), program by program.
 
     Raises:
-        SettingsError: there is no program or no task.
+        SettingsError: no program or no task is given.
     """
     import pandas as pd
 

@@ -235,7 +235,7 @@ class AsyncRecordingEngine:
 
 
 async def recorded_answer(question: str, ask: Callable[[], str]) -> str:
-    """The answer of a person, recorded and replayed like that of a model; it is no call and costs nothing.
+    """The answer of a person, recorded and replayed like that of a model; it costs nothing.
 
     Args:
         question: what the person is shown.

@@ -46,7 +46,7 @@ def remove_run(path: Path) -> None:
         RunError: another process is writing to it.
     """
     if not path.is_file():
-        raise DataError(f"there is no run {run_name(path)}")
+        raise DataError(f"run {run_name(path)} does not exist")
     is_ours = _is_marked(path) or _is_of_version_1(path) or (path.parent == runs_dir() and not _tables(path))
     if not is_ours:
         raise DataError(f"{path} is not a recorded run; it is left as it is")
@@ -150,7 +150,7 @@ def load_run(path: Path) -> RunRecord:
         RunError: the file is not a run, or one of another version.
     """
     if not path.is_file():
-        raise DataError(f"there is no run {run_name(path)}")
+        raise DataError(f"run {run_name(path)} does not exist")
     check_version(path)
     try:
         with closing(_opened(path)) as database:

@@ -59,7 +59,7 @@ class RunStore:
         path: the file; made where it does not exist.
 
     Raises:
-        RunError: another process is writing to it, or the file is no run.
+        RunError: another process is writing to it, or the file does not hold a run.
         OutputError: it cannot be written.
     """
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a header, with a caption; the first cell of a row names it. Numbers come as they shall be read."""
+    """Rows under a header, with a caption; the first cell of a row names it. Numbers are formatted already."""
 
     caption: str
     header: Sequence[str]

@@ -38,7 +38,7 @@ def published(path: Path, dataset: str, table: str, model: str) -> PaperResult:
         found = {line["metric"]: Spread(float(line["mean"]), float(line["std"] or 0)) for line in lines}
         n_rows = int(lines[0]["n_rows"])
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: a figure of {dataset}/{table}/{model} is no number or missing: {error}") from error
+        raise DataError(f"{path}: a figure of {dataset}/{table}/{model} is missing or not a number: {error}") from error
     utility: dict[str, dict[str, dict[str, Spread]]] = {}
     for regime in REGIMES:
         for name in CLASSIFIERS:

@@ -1,7 +1,7 @@
 """Rules that all real rows keep, and that would not hold by chance.
 
 What chance would do is reckoned from the columns taken apart: were they independent, how many rows would break the
-rule? The rule is worth saying when that many are absent that their absence is no accident (`SURPRISE`).
+rule? The rule is worth saying when that many are absent that their absence is not an accident (`SURPRISE`).
 """
 
 from __future__ import annotations

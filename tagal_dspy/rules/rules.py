@@ -69,7 +69,7 @@ class Rules:
         """Rules of constraints from `sdv.cag`, each as SDV means it; what they were fitted to is not taken over.
 
         Raises:
-            RuleError: an object is no constraint, or names what the table does not have; all problems at once.
+            RuleError: an object is not a constraint, or names what the table does not have; all problems at once.
         """
         return cls(schema, tuple(dict.fromkeys(_from_constraint(each) for each in constraints)))
 
@@ -163,7 +163,7 @@ def _from_constraint(constraint: Any) -> Rule:
         if isinstance(constraint, getattr(cag, kind.__name__)):
             return kind.of_constraint(constraint)
     known = ", ".join([*(kind.__name__ for kind in _KINDS), "ProgrammableConstraint"])
-    raise RuleError(f"{type(constraint).__name__} is no constraint that rules can be made of; use {known} of sdv.cag")
+    raise RuleError(f"{type(constraint).__name__} cannot be a rule; use {known} of sdv.cag")
 
 
 def _misfit(rule: Rule, schema: TableSchema) -> str:

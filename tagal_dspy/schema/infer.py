@@ -93,7 +93,7 @@ def column_of(values: pd.Series[Any], reading: Reading, override: ColumnOverride
 
 
 def _readings(frame: pd.DataFrame, overrides: SchemaOverrides) -> dict[str, Reading]:
-    """How each column is read. A decimal comma in one column tells that `1,234` in another is no thousand."""
+    """How each column is read. A decimal comma in one column tells that `1,234` in another is not a thousand."""
     decimal = overrides.decimal
     readings = {name: reading_of(frame[name], overrides.of(name), decimal) for name in frame.columns}
     forms = {name: each.format for name, each in readings.items() if each.kind == "numerical" and each.format}
@@ -118,7 +118,7 @@ def table_problems(frame: pd.DataFrame, target: str | None, overrides: SchemaOve
     found += [
         f"column name {name[:40]!r}... is longer than {MAX_NAME} characters" for name in names if len(name) > MAX_NAME
     ]
-    found += [f"column name {name!r} is no Unicode text" for name in names if name != as_unicode(name)]
+    found += [f"column name {name!r} is not Unicode text" for name in names if name != as_unicode(name)]
     if found:
         return found
     objects = [name for name in names if frame[name].dtype == object]
@@ -129,7 +129,7 @@ def table_problems(frame: pd.DataFrame, target: str | None, overrides: SchemaOve
         return [f"column {name!r} holds lists or objects; make columns of what is in them" for name in nested]
     broken = [name for name in names if not _is_unicode(frame[name])]
     if broken:
-        return [f"column {name!r} holds halves of surrogate pairs, which are no Unicode text" for name in broken]
+        return [f"column {name!r} holds halves of surrogate pairs, which are not Unicode text" for name in broken]
     blank = [name for name in frame.columns if frame[name].isna().all()]
     found += [f"column {name!r} has no value at all: leave it out with `drop` or `--drop`" for name in blank]
     found += [f"the overrides name no column of the table: {name!r}" for name in overrides.columns if name not in names]

@@ -31,7 +31,7 @@ def read_cells(frame: pd.DataFrame, schema: TableSchema) -> list[dict[str, str |
     """
     columns = {column.name: column for column in schema.modelled}
     names = [str(name) for name in frame.columns]
-    problems = [f"{name!r} is no column to write; {nearest(name, columns)}" for name in names if name not in columns]
+    problems = [f"{name!r} is not a column to write; {nearest(name, columns)}" for name in names if name not in columns]
     if not problems:
         texts = [_texts(frame[name], columns[name], problems) for name in names]
     if problems:

@@ -64,7 +64,7 @@ Evaluate = Callable[[Candidate, Any, int, Budget], Outcome]
 
 
 class Limits(BaseModel):
-    """What makes a candidate useless however good it is; see `optuna.Trial.set_constraint`. None is no limit.
+    """What makes a candidate useless however good it is; see `optuna.Trial.set_constraint`. None sets no limit.
 
     >>> Limits().collisions
     0.0

@@ -197,7 +197,7 @@ def run_study(
         name: of the study.
         objective: what is optimised; a study that was begun with another one is refused.
         storage: where it is recorded; see `open_storage`.
-        n_trials: finished trials there shall be, those of earlier calls included. The first tries the paper's default.
+        n_trials: finished trials to reach, those of earlier calls included. The first tries the paper's default.
         seed: of the sampler.
         notes: kept in the study, for those who read it.
         on_trial: called with the study and each trial that this process finished.
@@ -267,7 +267,7 @@ def load_study(name: str, storage: BaseStorage | str) -> Any:
         return optuna.load_study(study_name=name, storage=storage)
     except KeyError:
         known = ", ".join(repr(each) for each in optuna.get_all_study_names(storage)) or "none"
-        raise SettingsError(f"there is no study {name!r} in this storage; there is {known}") from None
+        raise SettingsError(f"this storage does not hold study {name!r}; it holds {known}") from None
 
 
 def work(study: Any, objective: Objective, on_trial: Callable[[Any, Any], None] | None = None) -> int:

@@ -246,7 +246,7 @@ def _suggested(trial: Any, name: str, bound: Bound) -> Any:
 
 def _bound(name: str, given: Any) -> Bound:
     if name not in RunSettings.model_fields and name not in PARTS:
-        raise SettingsError(f"{name!r} is no parameter; {nearest(name, [*RunSettings.model_fields, *PARTS])}")
+        raise SettingsError(f"{name!r} is not a parameter; {nearest(name, [*RunSettings.model_fields, *PARTS])}")
     table = given if isinstance(given, Mapping) else _as_table(given)
     unknown = set(table) - {"low", "high", "log", "choices"}
     if unknown or ("choices" in table) == ("low" in table and "high" in table):

@@ -169,7 +169,7 @@ def test_every_problem_of_the_tables_is_a_line(tagal: Any, files: list[object], 
     assert ran.err.splitlines() == [
         "tagal: synthetic: the target 'buys' is missing",
         "tagal: synthetic: 1 rows; at least 2 are needed",
-        "tagal: holdout: column 'age' holds 'old' and 89 more that are no finite numbers",
+        "tagal: holdout: column 'age' holds 'old' and 89 more that are not finite numbers",
     ]
 
 

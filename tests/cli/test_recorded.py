@@ -190,4 +190,4 @@ def test_what_fails_before_the_first_call_leaves_no_run(generate: Any, tagal: An
 def test_unknown_run_is_one_line(tagal: Any, command: tuple[str, ...]) -> None:
     name, *more = command
     ran = tagal("runs", name, "nothing", *more)
-    assert (ran.code, ran.err.strip()) == (2, "tagal: there is no run nothing")
+    assert (ran.code, ran.err.strip()) == (2, "tagal: run nothing does not exist")

@@ -66,7 +66,7 @@ def test_no_command_replaces_a_file_unless_forced(
     assert (ran.code, kept.read_text()) == (2, "precious")
     assert "use --force" in ran.err
     (tmp_path / "folder.csv").mkdir()
-    assert "is no file" in tagal(*commands[name], tmp_path / "folder.csv", "--force").err
+    assert "is not a file" in tagal(*commands[name], tmp_path / "folder.csv", "--force").err
 
 
 @pytest.mark.parametrize("name", ["generate", "runs export", "runs resume"])

@@ -137,7 +137,7 @@ def test_budget_is_shared_by_all_trials_and_said_to_be_used_up(run: Any) -> None
 def test_study_that_is_not_there_is_one_line(tagal: Any, command: str, place: list[object]) -> None:
     ran = tagal("study", command, *place)
     assert (ran.code, len(ran.problem)) == (2, 1)
-    assert "there is no study 'shop' in this storage; there is none" in ran.err
+    assert "this storage does not hold study 'shop'; it holds none" in ran.err
 
 
 def test_storage_that_cannot_be_reached_is_one_line(tagal: Any) -> None:

@@ -66,7 +66,7 @@ def test_style_that_a_model_cannot_have_is_refused(spec: str, style: Any, proble
 
 def test_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.gguf").write_bytes(b"not a model")
-    with pytest.raises(EngineError, match="is no GGUF file"):
+    with pytest.raises(EngineError, match="is not a GGUF file"):
         find_weights(f"local:{tmp_path / 'a.gguf'}")
 
 

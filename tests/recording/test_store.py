@@ -204,7 +204,7 @@ def test_file_that_is_no_run_is_refused_and_kept(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a recorded run; it is left as it is"):
         remove_run(path)
     assert path.read_text().startswith("precious")
-    with pytest.raises(DataError, match="there is no run"):
+    with pytest.raises(DataError, match="does not exist"):
         load_run(tmp_path / "missing.sqlite")
     with pytest.raises(OutputError, match="cannot be written"):
         RunStore(tmp_path / "nowhere" / "run.sqlite")

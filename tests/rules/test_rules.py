@@ -363,5 +363,5 @@ class TestProgrammed:
             Rules.from_constraints([constraint], task.schema).check(task)
 
     def test_other_objects_are_refused(self, task: TableTask) -> None:
-        with pytest.raises(RuleError, match="str is no constraint"):
+        with pytest.raises(RuleError, match="str cannot be a rule"):
             Rules.from_constraints(["low < high"], task.schema)

@@ -31,7 +31,7 @@ def test_all_that_does_not_fit_is_said_at_once() -> None:
 
 @pytest.mark.parametrize("name", ["id", "klass"])
 def test_column_that_cannot_be_written_is_refused(name: str) -> None:
-    with pytest.raises(DataError, match=f"'{name}' is no column to write"):
+    with pytest.raises(DataError, match=f"'{name}' is not a column to write"):
         read_cells(pd.DataFrame({name: ["a"]}), SCHEMA)
 
 

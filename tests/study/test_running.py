@@ -92,7 +92,7 @@ def test_study_of_something_else_is_refused_with_what_differs(other: Objective, 
 def test_study_that_does_not_exist_is_named_beside_those_that_do(tmp_path: Path) -> None:
     storage = str(tmp_path / "a.sqlite")
     run_study("known", simulated(), storage, 1)
-    with pytest.raises(SettingsError, match="no study 'other' in this storage; there is 'known'"):
+    with pytest.raises(SettingsError, match="does not hold study 'other'; it holds 'known'"):
         load_study("other", storage)
 
 

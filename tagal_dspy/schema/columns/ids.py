@@ -22,7 +22,7 @@ FEWEST_DIGITS = 3
 """Shorter numbers behind a common prefix are names such as T1 and T2, unless the column is called an id."""
 
 MOST_CHARACTERS = 100
-"""Longer texts are no random ids."""
+"""Longer texts are not random ids."""
 
 _SAMPLE = 50
 

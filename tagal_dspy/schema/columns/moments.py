@@ -138,7 +138,7 @@ class MomentFormat:
         known = re.sub(r"%-|%3", "%", self.text)
         found = pd.to_datetime(texts, format=known, errors="coerce", utc="Z" in self.text)
         moments = found.tz_localize(None).to_numpy().astype("datetime64[us]")
-        for i in np.flatnonzero(np.isnat(moments)):  # also what is no date to pandas: the year 9999
+        for i in np.flatnonzero(np.isnat(moments)):  # also dates that pandas does not know: the year 9999
             moments[i] = self.read(texts[i])
         return np.asarray(moments)
 
