@@ -150,14 +150,16 @@ class Profile:
     def _by_column(self, rows: Sequence[Row]) -> list[tuple[str | None, ...]]:
         return list(zip(*rows, strict=True)) if rows else [()] * len(self.schema.modelled)
 
-    def crossed(self, cells: Ints) -> Floats:
-        """How often each level of the crossed columns comes together with each level of each column, as one matrix."""
+    def crossed(self, cells: Ints, weights: Floats | None = None) -> Floats:
+        """How often each level of the crossed columns comes together with each level of each column, as one matrix;
+        rows count as often as their weights say."""
         tables = np.zeros((self._crossed_levels.sum(), self.offsets[-1]))
         for start in range(0, len(cells), N_AT_ONCE):
             part = cells[start : start + N_AT_ONCE]
             hot = np.zeros((len(part), self.offsets[-1]))
             hot[np.arange(len(part))[:, None], part + self.offsets[:-1]] = 1.0
-            tables += hot[:, self._crossed_levels].T @ hot
+            crossed = hot[:, self._crossed_levels].T
+            tables += (crossed if weights is None else crossed * weights[start : start + N_AT_ONCE]) @ hot
         return tables
 
     def block(self, tables: Floats, a: int, b: int) -> Floats:

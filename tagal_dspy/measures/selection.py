@@ -109,23 +109,20 @@ class _Real:
 
     def __init__(self, profile: Profile, slots: Sequence[tuple[Places, int]]) -> None:
         self._profile, self._cells = profile, profile.coded(profile.rows)
-        self._slots = [(places, n / len(places)) for places, n in slots if n and len(places)]
-        weights = np.concatenate([np.full(len(places), weight) for places, weight in self._slots] or [np.zeros(1)])
-        self._n_rows = weights.sum() ** 2 / max(float((weights**2).sum()), _TINY)  # as many equal weights tell as much
-        self.shares = self._crossed(np.ones(len(profile.rows), dtype=bool))
+        self._weights = np.zeros(len(self._cells))
+        for places, n in slots:
+            self._weights[places] += n / max(len(places), 1)
+        self.shares = self._shares(np.flatnonzero(self._weights))
 
-    def _crossed(self, some: Bools) -> Floats:
+    def _shares(self, rows: Places) -> Floats:
         """Shares of some of the rows by pairs of levels."""
-        tables, total = self._profile.crossed(self._cells[:0]), 0.0
-        for places, weight in self._slots:
-            rows = places[some[places]]
-            tables, total = tables + weight * self._profile.crossed(self._cells[rows]), total + weight * len(rows)
-        return np.asarray(tables / max(total, _TINY))
+        weights = self._weights[rows]
+        return np.asarray(self._profile.crossed(self._cells[rows], weights) / max(weights.sum(), _TINY))
 
     def shrunken(self) -> Floats:
         """The shares, shrunk towards independence as far as chance explains them."""
-        profile = self._profile
-        shares: Floats = self.shares.copy()
+        profile, shares = self._profile, self.shares.copy()
+        n_rows = self._weights.sum() ** 2 / max(float((self._weights**2).sum()), _TINY)  # of equal weights
         for place, (start, end) in zip(profile.crossed_columns, _bounds(profile, profile.crossed_columns), strict=True):
             for other, (left, right) in enumerate(_bounds(profile, range(len(profile.levels)))):
                 if other == place:
@@ -134,20 +131,18 @@ class _Real:
                 apart = np.outer(block.sum(1), block.sum(0))
                 some = apart > 0
                 freedom = (np.count_nonzero(block.sum(1)) - 1) * (np.count_nonzero(block.sum(0)) - 1)
-                statistic = self._n_rows * float(((block - apart)[some] ** 2 / apart[some]).sum())
+                statistic = n_rows * float(((block - apart)[some] ** 2 / apart[some]).sum())
                 chance = 1.0 if statistic <= freedom else freedom / statistic
                 shares[start:end, left:right] = (1 - chance) * block + chance * apart
-        return shares
+        return np.asarray(shares)
 
     def noise(self) -> float:
         """How far the rows are, by chance, from the table that they were drawn from: half of what their halves are from
         each other."""
-        rng, distances = np.random.default_rng(0), []
-        places = np.unique(np.concatenate([places for places, _ in self._slots] or [np.zeros(0, dtype=np.int64)]))
-        for _ in range(N_SPLITS if len(places) > 1 else 0):
-            halves = np.array_split(rng.permutation(places), 2)
-            one, other = (self._crossed(np.isin(np.arange(len(self._cells)), half)) for half in halves)
-            distances.append(_distance(self._profile, one, other))
+        rng, rows, distances = np.random.default_rng(0), np.flatnonzero(self._weights), []
+        for _ in range(N_SPLITS if len(rows) > 1 else 0):
+            one, other = np.array_split(rng.permutation(rows), 2)
+            distances.append(_distance(self._profile, self._shares(one), self._shares(other)))
         return float(np.mean(distances)) / 2 if distances else 0.0
 
 
