@@ -82,9 +82,13 @@ class Condition:
         """Whether a row of canonical text, in the schema's order, meets the condition."""
         return all(test.met_by(row[test.position]) for test in self._tests)
 
-    def n_met(self, row: Row) -> int:
-        """How many of its comparisons a row meets; all of them where it holds."""
-        return sum(test.met_by(row[test.position]) for test in self._tests)
+    def met_by(self, row: Row) -> tuple[bool, ...]:
+        """Whether a row meets each of the comparisons."""
+        return tuple(test.met_by(row[test.position]) for test in self._tests)
+
+    def allows(self, row: Row, name: str) -> bool:
+        """Whether a row meets the comparisons of one column."""
+        return all(test.met_by(row[test.position]) for test in self._tests if test.comparison.column == name)
 
     def warn_if_unmet(self, task: TableTask) -> None:
         """Log a warning when no training row meets the condition: what is known of such rows, the LM must know."""

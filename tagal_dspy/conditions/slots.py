@@ -12,10 +12,14 @@ import pandas as pd
 
 from tagal_dspy.conditions.condition import Condition
 from tagal_dspy.errors import DataError
-from tagal_dspy.schema import NumericalColumn, Row, TableSchema, read_cells
+from tagal_dspy.schema import CategoricalColumn, NumericalColumn, Row, TableSchema, read_cells
 from tagal_dspy.task import TableTask
 
 Places = np.ndarray[Any, np.dtype[np.int64]]
+
+
+MIN_ALIKE = 20
+"""Rows that lack the same comparison, of which so many are kept where others lack another one more seldom."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,8 @@ def target_slots(task: TableTask) -> list[Slot]:
 
 
 def closest_rows(task: TableTask, slot: Slot) -> Places:
-    """Places of the training rows of a slot. Where none meets its condition, those of its class that meet most of it;
-    none where its class has no row.
+    """Places of the training rows of a slot. Where none meets its condition, rows of its class that meet most of it,
+    about as many that lack one comparison as lack another; none where its class has no row.
 
     >>> task = TableTask(pd.DataFrame({"age": [20, 40] * 25, "y": ["a", "b"] * 25}), "y", withholds=False)
     >>> of_a = Slot("a", Condition.parse("age > 30", task.schema))  # all of whose rows are 20
@@ -94,11 +98,20 @@ def _closest_rows(task: TableTask, slot: Slot) -> Places:
     if condition is None or not len(places):
         return places
     fits = np.array([condition.holds(task.train_rows[place]) for place in places])
-    if not fits.any():
-        n_met = np.array([condition.n_met(task.train_rows[place]) for place in places])
-        fits = n_met == n_met.max()
-    closest: Places = places[fits]
-    return closest
+    return places[fits] if fits.any() else _meeting_most(task, places, condition)
+
+
+def _meeting_most(task: TableTask, places: Places, condition: Condition) -> Places:
+    target = task.schema.target
+    allowed = [place for place in places if target is None or condition.allows(task.train_rows[place], target)]
+    alike: dict[tuple[bool, ...], list[int]] = {}
+    for place in allowed or places:
+        alike.setdefault(condition.met_by(task.train_rows[place]), []).append(place)
+    most = max(map(sum, alike))
+    groups = [group for met, group in alike.items() if sum(met) == most]
+    n_each = max(MIN_ALIKE, min(map(len, groups)))
+    spread = [np.array(group)[np.unique(np.linspace(0, len(group) - 1, n_each).astype(int))] for group in groups]
+    return np.sort(np.concatenate(spread))
 
 
 def real_counts(task: TableTask, condition: Condition | None = None) -> dict[Slot, int]:
@@ -111,7 +124,12 @@ def real_counts(task: TableTask, condition: Condition | None = None) -> dict[Slo
     if condition is None and task.schema.classes:
         return {slot: len(task.strata.get(str(slot), ())) for slot in slots}
     rows = [task.train_rows[place] for place in closest_rows(task, Slot(condition=condition))]
-    return {slot: sum(slot.takes(row, task.schema) for row in rows) for slot in slots}
+    counts = {slot: sum(slot.takes(row, task.schema) for row in rows) for slot in slots}
+    target = task.schema.target
+    narrowed = condition.narrowed.get(target) if condition is not None and target is not None else None
+    if isinstance(narrowed, CategoricalColumn):
+        counts = {slot: n for slot, n in counts.items() if slot.label in narrowed.categories}
+    return counts if any(counts.values()) else dict.fromkeys(counts, 1)
 
 
 def known_slots(partial: pd.DataFrame, schema: TableSchema) -> list[Slot]:

@@ -18,7 +18,7 @@ from tagal_dspy.errors import DataError
 from tagal_dspy.few_shot import FewShotSampler, Mask
 from tagal_dspy.measures.curation import MAX_ROWS, LabelCurator
 from tagal_dspy.measures.discrepancies import MarginCounts
-from tagal_dspy.measures.quick_score import QuickScore
+from tagal_dspy.measures.quick_score import MIN_ROWS, QuickScore
 from tagal_dspy.measures.selection import Selection
 from tagal_dspy.modules.remedies import remedy
 from tagal_dspy.modules.scheduler import Scheduler
@@ -133,8 +133,14 @@ class Run:
     async def prepare(self) -> None:
         """Fit the label curator, on a thread: it takes seconds on large tables."""
         async with self._preparing:
-            if self.settings.curation == "labels" and self._curator is None:
+            if self.settings.curation == "labels" and self._curator is None and self._knows_labels():
                 self._curator = await asyncio.to_thread(LabelCurator, self.task)
+
+    def _knows_labels(self) -> bool:
+        """Whether enough training rows meet the condition for a curator to judge the labels of others."""
+        condition = self.wanted.condition
+        n_met = len(self.task.train_rows) if condition is None else sum(map(condition.holds, self.task.train_rows))
+        return n_met >= MIN_ROWS
 
     async def prepare_few_shots(self) -> None:
         """Fit the curator before the first prompt, unless it would judge a part of many rows only."""
