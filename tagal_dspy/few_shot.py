@@ -45,7 +45,7 @@ class FewShotSampler(ABC):
             task: whose training rows to draw from.
             n_shots: rows of each class (of each quantile bin for regression; altogether without a target).
             rng: the only source of randomness.
-            slot: draw rows of this alone; those of its class that meet most of its condition where none meets all.
+            slot: draw rows of this alone, or of those closest to it where hardly any row is; see `closest_rows`.
             accepted: rows of the slot written so far.
             plausible: of each training row, whether to show it; others are shown only of classes that have too few.
                 A model writes more of what it is shown, and what will be rejected is paid for as well.
@@ -74,7 +74,7 @@ class FewShotSampler(ABC):
 
 
 def _fitting(task: TableTask, groups: Sequence[Positions], slot: Slot) -> list[Positions]:
-    """What of each group is of the slot, or closest to it where no training row is; groups without any left out."""
+    """What of each group is of the slot or closest to it; groups without any are left out."""
     if slot.condition is None:
         return list(groups)
     fits = np.zeros(len(task.train), dtype=bool)

@@ -18,6 +18,9 @@ from tagal_dspy.task import TableTask
 Places = np.ndarray[Any, np.dtype[np.int64]]
 
 
+MIN_ROWS = 5
+"""Rows of a slot below which rows close to it count as well."""
+
 MIN_ALIKE = 20
 """Rows that lack the same comparison, of which so many are kept where others lack another one more seldom."""
 
@@ -73,8 +76,10 @@ def target_slots(task: TableTask) -> list[Slot]:
 
 
 def closest_rows(task: TableTask, slot: Slot) -> Places:
-    """Places of the training rows of a slot. Where none meets its condition, rows of its class that meet most of it,
-    about as many that lack one comparison as lack another; none where its class has no row.
+    """Places of the training rows of a slot; none where its class has no row.
+
+    Where fewer than `MIN_ROWS` meet its condition, also those of its class that meet most of it, about as many that lack
+    one comparison as lack another.
 
     >>> task = TableTask(pd.DataFrame({"age": [20, 40] * 25, "y": ["a", "b"] * 25}), "y", withholds=False)
     >>> of_a = Slot("a", Condition.parse("age > 30", task.schema))  # all of whose rows are 20
@@ -98,7 +103,10 @@ def _closest_rows(task: TableTask, slot: Slot) -> Places:
     if condition is None or not len(places):
         return places
     fits = np.array([condition.holds(task.train_rows[place]) for place in places])
-    return places[fits] if fits.any() else _meeting_most(task, places, condition)
+    exact: Places = places[fits]
+    if len(exact) >= MIN_ROWS or fits.all():
+        return exact
+    return np.sort(np.concatenate([exact, _meeting_most(task, places[~fits], condition)]))
 
 
 def _meeting_most(task: TableTask, places: Places, condition: Condition) -> Places:

@@ -128,9 +128,9 @@ def test_nothing_is_fitted_to_show_a_prompt_of_a_table_that_is_too_large_to_judg
 @pytest.mark.parametrize(
     ("partial", "message"),
     [
-        ({"town": ["Ghent"]}, "'town' is no column to write"),
+        ({"town": ["Ghent"]}, "'town' is not a column to write"),
         ({"city": ["Rome", "Ghent"], "age": [30, 900]}, "row 1: 'city' has no category 'Rome'; row 2: 'age'"),
-        ({"city": []}, "there is no partial row"),
+        ({"city": []}, "there are no partial rows"),
     ],
 )
 def test_partial_rows_that_do_not_fit_are_refused_before_the_first_call(
