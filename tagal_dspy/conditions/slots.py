@@ -78,8 +78,8 @@ def target_slots(task: TableTask) -> list[Slot]:
 def closest_rows(task: TableTask, slot: Slot) -> Places:
     """Places of the training rows of a slot; none where its class has no row.
 
-    Where fewer than `MIN_ROWS` meet its condition, also those of its class that meet most of it, about as many that lack
-    one comparison as lack another.
+    Where fewer than `MIN_ROWS` meet its condition, also those of its class that meet most of it, about as many that
+    lack one comparison as lack another.
 
     >>> task = TableTask(pd.DataFrame({"age": [20, 40] * 25, "y": ["a", "b"] * 25}), "y", withholds=False)
     >>> of_a = Slot("a", Condition.parse("age > 30", task.schema))  # all of whose rows are 20
