@@ -112,7 +112,7 @@ def test_ten_thousand_hostile_cells_are_kept_as_they_are_or_rejected_with_a_reas
     [
         ({"a": ["x", "\ud800"] * 20}, "column 'a' holds halves of surrogate pairs"),
         ({"a": pd.Categorical(["x", "\ud800"] * 20)}, "column 'a' holds halves of surrogate pairs"),
-        ({"\udcff": [1, 2] * 20}, "is no Unicode text"),
+        ({"\udcff": [1, 2] * 20}, "is not Unicode text"),
         ({"a" * 1000: [1, 2] * 20}, "is longer than 200 characters"),
     ],
 )

@@ -235,7 +235,7 @@ def test_few_rows_of_a_class_are_said_and_taken(tagal: Any, server: str, tmp_pat
 
 
 WRONG: dict[str, tuple[list[object], str]] = {
-    "missing file": (["missing.csv"], "no file missing.csv"),
+    "missing file": (["missing.csv"], "missing.csv does not exist"),
     "unknown table": (["nonsense"], "expected a file ending in"),
     "missing target": (["SHOP", "--target", "nope"], "target 'nope' is not a column"),
     "zero rows": (["SHOP", "--rows", 0], "rows: Input should be greater than or equal to 1"),
@@ -243,7 +243,7 @@ WRONG: dict[str, tuple[list[object], str]] = {
     "unknown preset": (["SHOP", "--preset", "magic"], "preset 'magic' is unknown"),
     "unknown codec": (["SHOP", "--codec", "xml"], "codec: Input should be"),
     "hot temperature": (["SHOP", "--temperature", 9], "temperature: Input should be less than"),
-    "unknown model": (["SHOP", "--lm", "gpt"], "'gpt' is no model"),
+    "unknown model": (["SHOP", "--lm", "gpt"], "'gpt' does not name a model"),
     "missing weights": (["SHOP", "--lm", "local:missing.gguf"], "no model file 'missing.gguf'"),
     "missing config": (["SHOP", "--config", "missing.toml"], "cannot read missing.toml"),
     "api base for a local model": (

@@ -180,7 +180,7 @@ def test_every_problem_of_the_tables_is_a_line(tagal: Any, files: list[object], 
         (["--protocol", "paper"], "leave out --holdout"),
         (["--baselines", "magic"], "baseline 'magic' is unknown; use real, real_curated"),
         (["--html", "nowhere/a.html"], "folder nowhere does not exist"),
-        (["--real", "missing.csv"], "no file missing.csv"),
+        (["--real", "missing.csv"], "missing.csv does not exist"),
     ],
 )
 def test_bad_options_are_one_line(tagal: Any, files: list[object], more: list[str], message: str) -> None:

@@ -105,7 +105,7 @@ def test_study_is_run_and_reported_and_its_winner_writes_rows(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("n_shots = [2, 6]", "n_shot = [2, 6]", "'n_shot' is no parameter; did you mean 'n_shots'?"),
+        ("n_shots = [2, 6]", "n_shot = [2, 6]", "'n_shot' is not a parameter; did you mean 'n_shots'?"),
         ("n_shots = [2, 6]", "n_shots = []", "the bounds of 'n_shots' are empty"),
         ("n_shots = [2, 6]", "n_shots = [6, 2]", "the bounds of 'n_shots' are inverted: 6 > 2"),
         ("seeds = [0, 1]", "seed = [0, 1]", "seed: Extra inputs are not permitted"),

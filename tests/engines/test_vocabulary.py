@@ -130,7 +130,7 @@ def test_other_weights_of_the_same_name_have_a_file_of_their_own(weights: Weight
 @pytest.mark.parametrize("end", [3, 40, 200, 800])
 def test_file_that_is_cut_off_is_no_model(weights: Weights, end: int) -> None:
     weights.path.write_bytes(weights.path.read_bytes()[:end])
-    with pytest.raises(ValueError, match=r"no intact GGUF|cut off|no GGUF"):
+    with pytest.raises(ValueError, match=r"not an intact GGUF|cut off|not a GGUF"):
         Gguf(weights.path)
 
 

@@ -32,8 +32,8 @@ def test_columns_without_values_and_wrong_values_are_told_column_by_column(
     with pytest.raises(DataError) as caught:
         ready(schema, synthetic=bad)
     assert str(caught.value).splitlines() == [
-        "synthetic: column 'age' holds 'old' and 398 more that are no finite numbers",
-        "synthetic: column 'wage' holds 'inf' and 399 more that are no finite numbers",
+        "synthetic: column 'age' holds 'old' and 398 more that are not finite numbers",
+        "synthetic: column 'wage' holds 'inf' and 399 more that are not finite numbers",
         "synthetic: column 'town' has no value at all",
     ]
 

@@ -242,7 +242,7 @@ def refuse(match: str, error: type[Exception] = SettingsError, **changed: Any) -
 
 def test_unknown_optimizer_is_refused() -> None:
     refuse("optimizer 'gepq' is unknown; did you mean 'gepa'", optimizer="gepq")
-    refuse("dict is no optimizer", optimizer={})
+    refuse("dict is not an optimizer", optimizer={})
 
 
 def test_budget_too_small_for_one_candidate_says_how_much_is_needed() -> None:

@@ -44,7 +44,7 @@ def test_figures_that_were_not_published_are_dashes(figures: Path) -> None:
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [("other", "has no row for dataset 'adult', table 't' and model 'other'"), ("bad", "no number")],
+    [("other", "has no row for dataset 'adult', table 't' and model 'other'"), ("bad", "not a number")],
 )
 def test_row_that_is_not_there_or_no_number_is_told(figures: Path, model: str, message: str) -> None:
     with pytest.raises(DataError, match=message):

@@ -46,7 +46,7 @@ def test_bounded_settings_come_from_the_trial_and_others_from_the_preset() -> No
 @pytest.mark.parametrize(
     ("bounds", "message"),
     [
-        ({"n_shot": [1, 2]}, "'n_shot' is no parameter; did you mean 'n_shots'"),
+        ({"n_shot": [1, 2]}, "'n_shot' is not a parameter; did you mean 'n_shots'"),
         ({"n_shots": []}, "empty"),
         ({"n_shots": [9, 2]}, "inverted: 9 > 2"),
         ({"n_shots": {"low": 2}}, "give \\[low, high\\]"),
