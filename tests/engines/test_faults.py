@@ -35,7 +35,7 @@ def shop_server(body: dict[str, Any]) -> Reply | str:
 def sampled(reply: Any, n_rows: int) -> tuple[pd.DataFrame, Counter[str]]:
     """The table of a run, and what came of its requests."""
     with chat_server(reply) as address:
-        lm = make_lm("openai/x", api_base=address, timeout=2.0, cache=False)
+        lm = make_lm("openai/x", api_base=address, timeout=0.5, cache=False)
         synthesizer = TagalSynthesizer(lm, n_shots=3, rows_per_draw=4, rounds_ahead=16, seed=5)
         return synthesizer.fit(shop_frame(), "buys").sample(n_rows), lm.engine.service.outcomes
 
