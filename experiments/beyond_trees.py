@@ -100,7 +100,7 @@ def distance(real: pd.DataFrame, truth: pd.DataFrame, table: pd.DataFrame, colum
 
 def _cut(values: pd.Series[Any]) -> Callable[[pd.Series[Any]], pd.Series[Any]]:
     if not pd.api.types.is_numeric_dtype(values) or values.nunique() <= 5:
-        return lambda some: some.astype(object).fillna("missing")
+        return lambda some: some.astype(object).where(some.notna(), "missing")
     edges = np.unique(values.quantile([0.2, 0.4, 0.6, 0.8]))
     return lambda some: pd.Series(np.where(some.isna(), -1, np.searchsorted(edges, some)))
 
@@ -176,8 +176,9 @@ def summary(done: pd.DataFrame) -> str:
     keys = ["experiment", "table", "case", "peer"]
     for key, some in done.groupby(keys, sort=False):
         values = some["value"].dropna()
-        half = 1.96 * values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-        shown = f"{values.mean():.3f} ± {half:.3f}" if len(values) else "too few rows"
+        shown = f"{values.mean():.3f}" if len(values) else "too few rows"
+        if len(values) > 1:
+            shown += f" ± {1.96 * values.std(ddof=1) / math.sqrt(len(values)):.3f}"
         lines.append(f"| {' | '.join(map(str, key))} | {len(some)} | {some['rows'].mean():.0f} | {shown} |")
     return "\n".join(lines)
 
