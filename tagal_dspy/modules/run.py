@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import dspy
@@ -133,9 +134,10 @@ class Run:
     async def prepare(self) -> None:
         """Fit the label curator, on a thread: it takes seconds on large tables."""
         async with self._preparing:
-            if self.settings.curation == "labels" and self._curator is None and self._knows_labels():
+            if self.settings.curation == "labels" and self._curator is None and self._knows_labels:
                 self._curator = await asyncio.to_thread(LabelCurator, self.task)
 
+    @cached_property
     def _knows_labels(self) -> bool:
         """Whether enough training rows meet the condition for a curator to judge the labels of others."""
         condition = self.wanted.condition

@@ -9,12 +9,13 @@ import dspy
 import pytest
 from scripts import other_roles, role, shop_frame, shop_rows, shop_task
 
-from tagal_dspy.conditions import ANY
+from tagal_dspy.conditions import ANY, Condition
 from tagal_dspy.measures.discrepancies import MarginCounts
 from tagal_dspy.measures.profile import profile_of
 from tagal_dspy.measures.quick_score import QuickScore
 from tagal_dspy.modules import METHODS, SynthLoop
 from tagal_dspy.modules.steering import AcceptedWindow, steered
+from tagal_dspy.modules.wanted import Wanted
 from tagal_dspy.schema import CategoricalColumn, NumericalColumn, Row
 from tagal_dspy.settings import Method, run_settings
 from tagal_dspy.task import TableTask
@@ -191,3 +192,18 @@ def test_rows_whose_label_the_real_rows_contradict_are_rejected() -> None:
     noisy = [reject.text for reject in prediction.rejects if reject.reason == "label_noise"]
     assert any(text.startswith(("19,", "20,", "21,", "22,", "23,")) for text in noisy)
     assert not any(text.endswith("yes") and text.startswith(("70,", "75,")) for text in noisy)
+
+
+@pytest.mark.parametrize(("condition", "judges"), [("age <= 40", True), ("age == {absent}", False)])
+def test_labels_are_judged_only_where_training_rows_meet_the_condition(condition: str, judges: bool) -> None:
+    absent = next(age for age in range(19, 40) if str(age) not in {row[0] for row in TASK.train_rows})
+
+    def answer(asked: Asked) -> Answer:
+        incomes = random.Random(repr((asked.turns, asked.seed))).sample(range(110, 200), 20)
+        return {"rows": "\n".join(f"{absent},{income / 10},Ghent,yes" for income in incomes)}
+
+    wanted = Wanted(Condition.parse(condition.format(absent=absent), TASK.schema))
+    loop = SynthLoop(run_settings("grounded", critic="none", n_iter=1, curation="labels", shares="free"))
+    with dspy.context(lm=scripted_lm(answer, cache=False)):
+        found = loop(task=TASK, n_rows=40, seed=0, wanted=wanted, if_short="return")
+    assert any(reject.reason == "label_noise" for reject in found.rejects) == judges
