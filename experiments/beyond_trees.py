@@ -113,8 +113,8 @@ def few_of_a_class(name: str, seed: int, lm: str) -> Iterator[Line]:
     few = pd.concat([whole.train[~is_label].head(1000), kept], ignore_index=True)
     tables = {"nothing new": few.head(0), "ours": ours(few, target, lm, seed, N_ROWS, rows_per={label: N_ROWS})}
     task = TableTask(few, target, withholds=False)
-    for peer, n_made in (("cart", 200 * N_ROWS), ("smote", 200 * N_ROWS)):
-        made = baseline(peer, task=task, n_rows=n_made, seed=seed)
+    for peer in ("cart", "smote"):
+        made = baseline(peer, task=task, n_rows=200 * N_ROWS, seed=seed)
         tables[peer] = made[made[target].astype(str) == label].head(N_ROWS)
     for peer, table in tables.items():
         known = pd.concat([few, table], ignore_index=True)

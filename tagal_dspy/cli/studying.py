@@ -43,7 +43,7 @@ class StudyOptions(BaseModel):
 
     Attributes:
         seeds: of the runs of each candidate, in this order.
-        style: of the settings that do not vary; that of models that continue text where all models do and it is None.
+        style: which defaults the settings have; where None, `continuation` if all models continue text, else `chat`.
         goals, limits: see `Objective`.
         finalists, fresh: see `answers`.
     """

@@ -91,7 +91,7 @@ class Condition:
         return all(test.met_by(row[test.position]) for test in self._tests if test.comparison.column == name)
 
     def warn_if_unmet(self, task: TableTask) -> None:
-        """Log a warning when no training row meets the condition: what is known of such rows, the LM must know."""
+        """Log a warning when no training row meets the condition, with how many meet each comparison."""
         if any(map(self.holds, task.train_rows)):
             return
         counts = [

@@ -22,7 +22,7 @@ MIN_ROWS = 5
 """Rows of a slot below which rows close to it count as well."""
 
 MIN_ALIKE = 20
-"""Rows that lack the same comparison, of which so many are kept where others lack another one more seldom."""
+"""Each group of rows that lack the same comparisons keeps this many rows, or as many as the smallest group has."""
 
 
 @dataclass(frozen=True)

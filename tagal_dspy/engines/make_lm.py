@@ -34,8 +34,8 @@ def make_lm(
         cache: whether DSPy may answer from its cache.
         trim: whether a local model is cut to the tokens that its prompts and rows need, which is about twice as
             fast and draws from the same distribution.
-        style: `continuation` has a local model with a chat template continue text instead; its template decides where
-            None.
+        style: `continuation` makes a local model continue text although it has a chat template; where None, the
+            template decides.
         options: passed to `dspy.LM`, e.g. `temperature`, `max_tokens`; of a model on a server also `api_key`,
             `timeout` (seconds for one try), `num_retries` and `concurrency` as in `RemoteEngine`.
 
