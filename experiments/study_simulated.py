@@ -19,6 +19,7 @@ import numpy as np
 import optuna
 from lines import arguments, recorded, told
 
+from tagal_dspy.optimizers.space import Given
 from tagal_dspy.settings import Budget
 from tagal_dspy.study import (
     DEFAULT_BOUNDS,
@@ -34,7 +35,6 @@ from tagal_dspy.study import (
     run_study,
     true_quality,
 )
-from tagal_dspy.study.space import Given
 
 VARIED = ("critic", "n_iter", "n_shots", "temperature", "codec", "column_order", "info", "draws", "few_shots")
 """What the paper varied, and what this library adds to it most prominently."""

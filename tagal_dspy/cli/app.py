@@ -248,7 +248,11 @@ def optimize(
     rows: Annotated[Optional[int], typer.Option(help="Rows of each table to write.", show_default="100")] = None,
     target: Target = None,
     optimizer: Annotated[
-        str, typer.Option(help="gepa, mipro, copro or simba; with --allow-demos bootstrap or bootstrap-rs.")
+        str,
+        typer.Option(
+            help="gepa, mipro, copro or simba for instructions; optuna for settings and instructions together; "
+            "with --allow-demos bootstrap or bootstrap-rs."
+        ),
     ] = "gepa",
     program: Program = None,
     method: Method = None,
@@ -288,9 +292,8 @@ def optimize(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the prompts of a program better within a budget, and prove it on tables held out."""
+    """Improve a program's prompts, or its prompts and settings, within a budget; test the gain on held-out tables."""
     from tagal_dspy.cli import optimizing
-    from tagal_dspy.cli.options import read_options
     from tagal_dspy.settings import Budget
 
     given = {
@@ -312,8 +315,8 @@ def optimize(
         "notes": notes,
         **(Budget.parse(budget).model_dump() if budget else {}),
     }
-    options = read_options(config, schema, given)
-    asked = optimizing.Asked(data, optimizer, reflection_lm, tasks, allow_demos)
+    options, bounds = optimizing.read(config, schema, given)
+    asked = optimizing.Asked(data, optimizer, reflection_lm, tasks, allow_demos, bounds)
     if dry_run:
         optimizing.plan(options, asked, as_json)
         return

@@ -18,7 +18,7 @@ from tagal_dspy.cli.describing import loaded
 from tagal_dspy.cli.evaluating import Files, rich_table
 from tagal_dspy.cli.files import check_free, write_text
 from tagal_dspy.cli.generating import default_cache, fitted, prices, use_cache
-from tagal_dspy.cli.options import Options
+from tagal_dspy.cli.options import Options, merged_options, section
 from tagal_dspy.cli.progress import spend_shown
 from tagal_dspy.cli.stopping import exit_code
 from tagal_dspy.cli.terminal import Terminal, out, out_json, say
@@ -31,6 +31,7 @@ from tagal_dspy.optimizers.compiling import fingerprint
 from tagal_dspy.recording import SUFFIX, RunStore, run_name, runs_dir
 from tagal_dspy.reports import Page, Section, Table, html, lineage_page
 from tagal_dspy.reports.lineage import candidates_table
+from tagal_dspy.settings import read_toml
 from tagal_dspy.synthesizer import TagalSynthesizer
 
 SECONDS_PER_CALL = (1, 10)
@@ -54,6 +55,14 @@ class Asked(NamedTuple):
     reflection_lm: str | None
     n_tasks: tuple[int, int, int]
     demos: bool
+    bounds: dict[str, Any] | None = None
+
+
+def read(config: Path | None, schema: Path | None, given: dict[str, Any]) -> tuple[Options, dict[str, Any] | None]:
+    """The options, and the `[bounds]` of the settings that are searched."""
+    values = read_toml(config) if config else {}
+    bounds = section(values, "bounds") if "bounds" in values else None
+    return merged_options(values, schema, given), bounds
 
 
 class Output(NamedTuple):
@@ -105,7 +114,7 @@ class _Job:
     def run_file(self) -> Path:
         """The same for the same command, whatever it may cost: given again, it goes on."""
         models = self.options.model_dump(include={"lm", "critic_lm", "summary_lm", "api_base"})
-        made = fingerprint(self.program, self.tasks, self.asked.optimizer, self.options.seed)
+        made = fingerprint(self.program, self.tasks, self.asked.optimizer, self.options.seed, self.asked.bounds)
         text = json.dumps([made, models, self.asked.reflection_lm], sort_keys=True)
         key = hashlib.sha256(text.encode()).hexdigest()[:8]
         runs_dir().mkdir(parents=True, exist_ok=True)
@@ -127,6 +136,7 @@ class _Job:
                 seed=self.options.seed,
                 n_threads=N_THREADS,
                 demos=self.asked.demos,
+                bounds=self.asked.bounds,
                 on_usage=on_usage,
             )
 

@@ -6,7 +6,7 @@ import contextvars
 import inspect
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,15 +14,16 @@ from importlib.metadata import version
 from typing import Any
 
 import dspy
-from dspy.utils.exceptions import LMError
 
 from tagal_dspy.background import GRACE_SECONDS
 from tagal_dspy.engines import count_tokens, pricing
-from tagal_dspy.errors import BudgetError, EngineError, SettingsError, cause_of
+from tagal_dspy.errors import BudgetError, EngineError, SettingsError
 from tagal_dspy.metrics import Comparison, compare
 from tagal_dspy.modules import TagalLoop, estimated
-from tagal_dspy.optimizers.drivers import Driver, Job, Metric, driver_of
+from tagal_dspy.optimizers.drivers import driver_of
+from tagal_dspy.optimizers.job import Driver, Job, Metric, scored, value_of
 from tagal_dspy.optimizers.lineage import Candidate, Lineage
+from tagal_dspy.optimizers.search import changed, check_bounds
 from tagal_dspy.optimizers.tasks import Tasks, task_key
 from tagal_dspy.recording import Price, Recorder, RunStore, Usage, listening_lm
 from tagal_dspy.settings import Budget
@@ -96,9 +97,10 @@ def compile_program(
     seed: int = 0,
     n_threads: int = 4,
     demos: bool = False,
+    bounds: Mapping[str, Any] | None = None,
     on_usage: Callable[[Usage], None] | None = None,
 ) -> Compiled:
-    """Optimize the prompts of a program.
+    """Optimize the prompts of a program, or its prompts and settings together.
 
     The seed program writes the held-out tables first, which shows what a table takes; then the optimizer works with
     what the budget leaves; in the end its program writes the held-out tables under the same seeds. Only a gain that
@@ -109,8 +111,9 @@ def compile_program(
         tasks: see `split_tasks`.
         metric: called as `metric(gold, pred, trace, pred_name, pred_trace)`; returns a score, higher is better, or a
             `dspy.Prediction` with `score`, `feedback` and `objective_scores`.
-        optimizer: `gepa`, `mipro`, `copro`, `simba`, `bootstrap`, `bootstrap-rs`, or an optimizer object of DSPy, whose
-            metric is replaced by this one.
+        optimizer: `gepa`, `mipro`, `copro` and `simba` write instructions, `optuna` searches settings and instructions
+            together, `bootstrap` and `bootstrap-rs` make demos; or an optimizer object of DSPy, whose metric is
+            replaced by this one.
         budget: of all calls together; see `Budget`.
         reflection_lm: writes the new prompts; the LM of `dspy.settings` where None.
         price: what a call costs; list prices where None.
@@ -119,6 +122,8 @@ def compile_program(
         seed: of the optimizer.
         n_threads: tables written at once.
         demos: allow optimizers that make demos; demos hold real rows.
+        bounds: of the settings that `optuna` searches, as for `search_space`; `SEARCHED` of the model's style where
+            None.
         on_usage: called after each call, on any thread, with what all calls so far took.
 
     Raises:
@@ -128,16 +133,16 @@ def compile_program(
         BudgetError: the budget ended before the seed program was measured.
     """
     price = price or pricing()
-    _check(program, tasks, metric, optimizer, budget, demos, price)
+    _check(program, tasks, metric, optimizer, budget, demos, price, bounds)
     name = optimizer if isinstance(optimizer, str) else type(optimizer).__name__
     if store is not None:
-        store.begin(fingerprint(program, tasks, name, seed))
+        store.begin(fingerprint(program, tasks, name, seed, bounds))
     recorder, lineage = Recorder(store, budget, price, on_usage, remembers=True), Lineage(program)
 
     def work() -> Compiled:
         with _recorded(program, reflection_lm, recorder, lineage) as (student, lm):
             compilation = _Compilation(student, tasks, lineage.watched(metric), recorder, lineage, n_threads)
-            found = compilation.run(driver_of(optimizer), lm, seed)
+            found = compilation.run(driver_of(optimizer), lm, seed, bounds)
         return compilation.judged(program, found, {"optimizer": name, "seed": seed, "metric": _described(metric)})
 
     # On a thread of its own: on the main one DSPy would take an interrupt for itself.
@@ -179,7 +184,14 @@ def planned(program: dspy.Module, tasks: Tasks, optimizer: Any, budget: Budget, 
 
 
 def _check(
-    program: dspy.Module, tasks: Tasks, metric: Metric, optimizer: Any, budget: Budget, demos: bool, price: Price
+    program: dspy.Module,
+    tasks: Tasks,
+    metric: Metric,
+    optimizer: Any,
+    budget: Budget,
+    demos: bool,
+    price: Price,
+    bounds: Mapping[str, Any] | None,
 ) -> None:
     """Raise `SettingsError` or `EngineError` for what cannot work, before anything is paid."""
     try:
@@ -188,10 +200,15 @@ def _check(
         raise SettingsError(
             f"the metric must take (gold, pred, trace, pred_name, pred_trace), as optimizers call it: {error}"
         ) from error
-    if driver_of(optimizer).makes_demos and not demos:
+    driver = driver_of(optimizer)
+    if driver.makes_demos and not demos:
         raise SettingsError(
             f"{optimizer} makes demos, which hold real rows; allow them with demos=True (--allow-demos)"
         )
+    if driver.takes_bounds:
+        check_bounds(program, bounds)
+    elif bounds is not None:
+        raise SettingsError(f"{optimizer} searches instructions alone; leave the bounds out, or use optuna")
     if not budget.model_dump(exclude_none=True):
         raise SettingsError("a compilation needs a budget of calls, tokens or money")
     if dspy.settings.lm is None and any(each.lm is None for each in program.predictors()):
@@ -233,7 +250,7 @@ class _Compilation:
         self._scores: tuple[float, ...] = ()
         self._problem = ""
 
-    def run(self, driver: Driver, lm: dspy.LM, seed: int) -> Any:
+    def run(self, driver: Driver, lm: dspy.LM, seed: int, bounds: Mapping[str, Any] | None) -> Any:
         """Measure the seed program, optimize, measure what was found; gives the program that was found."""
         account = self._recorder.account
         budget, objectives = account.budget, self._prove_seed()
@@ -251,6 +268,7 @@ class _Compilation:
             self._n_threads,
             objectives,
             lambda: self._recorder.has_refused,
+            bounds,
         )
         found = self._optimized(driver, job)
         account.budget, self._recorder.has_refused = budget, False
@@ -282,21 +300,11 @@ class _Compilation:
             return found
         self._lineage.forget_cut()
         best = self._lineage.best([task_key(each) for each in self._tasks.valid])
-        return _with_prompts(self._student, best) if best is not None else self._student
+        return changed(self._student, best.prompts, best.settings) if best is not None else self._student
 
     def _scored(self, program: Any) -> tuple[float, ...]:
         """Scores on the held-out tasks."""
-
-        def score(example: dspy.Example) -> float:
-            said: Any = self._metric(example, program(**example.inputs()))
-            return float(getattr(said, "score", said))
-
-        with ThreadPoolExecutor(self._n_threads, thread_name_prefix="tagal-proof") as threads:
-            runs = [threads.submit(contextvars.copy_context().run, score, each) for each in self._tasks.held_out]
-            try:
-                return tuple(run.result() for run in runs)
-            except LMError as error:
-                raise cause_of(error) or error from error
+        return tuple(map(value_of, scored(program, self._tasks.held_out, self._metric, self._n_threads)))
 
     def judged(self, program: Any, found: Any, about: dict[str, Any]) -> Compiled:
         """The better program, with its lineage."""
@@ -304,6 +312,8 @@ class _Compilation:
         improved = gain is not None and gain.difference > 0 and gain.p_value < ALPHA
         better = program.deepcopy()
         if improved:
+            if getattr(found, "settings", None) != getattr(program, "settings", None):
+                better.apply(found.settings)
             for (_, mine), (_, its) in zip(better.named_predictors(), found.named_predictors(), strict=True):
                 mine.signature, mine.demos = its.signature, its.demos
         verdict, usage = self._verdict(gain, improved), self._recorder.usage
@@ -353,14 +363,9 @@ def _left(budget: Budget, spent: Usage, n_tables: int) -> tuple[Budget, int]:
     return budget.model_copy(update=limits), math.floor(min(bounds, default=0))
 
 
-def _with_prompts(program: Any, candidate: Candidate) -> Any:
-    copied = program.deepcopy()
-    for name, predictor in copied.named_predictors():
-        predictor.signature = predictor.signature.with_instructions(candidate.prompts[name])
-    return copied
-
-
-def fingerprint(program: Any, tasks: Tasks, optimizer: str, seed: int) -> dict[str, Any]:
+def fingerprint(
+    program: Any, tasks: Tasks, optimizer: str, seed: int, bounds: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """All that decides which program comes out, but for the budget and what the language models answer."""
     return {
         "version": version("tagal-dspy"),
@@ -368,6 +373,7 @@ def fingerprint(program: Any, tasks: Tasks, optimizer: str, seed: int) -> dict[s
         "tasks": {name: [task_key(each) for each in part] for name, part in tasks._asdict().items()},
         "optimizer": optimizer,
         "seed": seed,
+        **({"bounds": bounds} if bounds is not None else {}),
     }
 
 

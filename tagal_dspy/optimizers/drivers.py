@@ -1,4 +1,4 @@
-"""DSPy's optimizers by name: what each needs, and how it is told to spend a number of tables.
+"""Optimizers by name: what each needs, and how it is told to spend a number of tables.
 
 Demos hold real rows, so that optimizers which make them are told to make none, or have to be allowed to.
 """
@@ -6,66 +6,52 @@ Demos hold real rows, so that optimizers which make them are told to make none, 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import dspy
+import numpy as np
 
 from tagal_dspy.errors import SettingsError, nearest
+from tagal_dspy.optimizers.job import Driver, Job
 from tagal_dspy.optimizers.proposer import InstructionProposer
+from tagal_dspy.optimizers.search import search
 from tagal_dspy.optimizers.tasks import Tasks
 
-Metric = Callable[..., Any]
-
 MINIBATCH = 3
-"""Tasks that GEPA reflects on at a time."""
+"""Tasks that GEPA reflects on, and tries a candidate on, at a time."""
+
+ACCEPT_P = 0.2
+"""GEPA goes on with a candidate when a paired t test over a minibatch finds it better with a smaller one-sided p."""
+
+EQUAL = 1e-9
+"""Scores that differ by less are equal."""
 
 DEMO_THRESHOLD = 0.5
 """Score from which on a table makes a demo; DSPy would take any."""
 
 
-class Job(NamedTuple):
-    """What an optimizer is given.
-
-    Attributes:
-        program: to be optimized; has its language models in `dspy.settings` or in its predictors.
-        tasks: to train and validate on.
-        metric: scores a table.
-        lm: writes the prompts.
-        n_tables: how many tables may be written and scored.
-        seed: of the optimizer.
-        n_threads: tables written at once.
-        objectives: whether the metric scores several objectives.
-        stopped: says when the budget is used up.
-    """
-
-    program: Any
-    tasks: Tasks
-    metric: Metric
-    lm: Any
-    n_tables: int
-    seed: int
-    n_threads: int
-    objectives: bool
-    stopped: Callable[[], bool]
-
-
-class Driver(NamedTuple):
-    """An optimizer by name.
-
-    Attributes:
-        run: gives the optimized program.
-        least: how many tables it writes, for so many predictors, until it has tried one candidate.
-        makes_demos: whether all that it does is to make demos.
-    """
-
-    run: Callable[[Job], Any]
-    least: Callable[[Tasks, int], int]
-    makes_demos: bool = False
-
-
 REPEATS = 2
 """GEPA scores the seed program again beside every candidate, at no cost: it may count twice what the budget has."""
+
+
+class PairedAcceptance:
+    """GEPA's `AcceptanceCriterion`: a candidate is better than its parent on the same tasks by more than noise.
+
+    GEPA itself accepts any gain, and so follows noise where scores are measured on few rows.
+    """
+
+    def should_accept(self, proposal: Any, state: Any) -> bool:
+        """Whether the candidate is scored on the validation tasks, too."""
+        from scipy.stats import t
+
+        gains = np.subtract(proposal.subsample_scores_after, proposal.subsample_scores_before)
+        n = len(gains)
+        spread = gains.std(ddof=1) if n > 1 else 0.0
+        if spread < EQUAL:
+            return bool(gains.mean() > EQUAL)
+        return bool(t.sf(gains.mean() / spread * math.sqrt(n), n - 1) < ACCEPT_P)
 
 
 def _gepa(job: Job) -> Any:
@@ -80,7 +66,11 @@ def _gepa(job: Job) -> Any:
         failure_score=-1.0,
         warn_on_score_mismatch=False,
         seed=job.seed,
-        gepa_kwargs={"stop_callbacks": [lambda state: job.stopped()], "frontier_type": frontier},
+        gepa_kwargs={
+            "stop_callbacks": [lambda state: job.stopped()],
+            "frontier_type": frontier,
+            "acceptance_criterion": PairedAcceptance(),
+        },
     )
     return optimizer.compile(job.program, trainset=job.tasks.train, valset=job.tasks.valid)
 
@@ -179,6 +169,7 @@ DRIVERS: Mapping[str, Driver] = {
     "mipro": Driver(_mipro, lambda tasks, n: 2 * len(tasks.valid)),
     "copro": Driver(_copro, lambda tasks, n: 2 * n * _both(tasks)),
     "simba": Driver(_simba, lambda tasks, n: sum(_simba_tables(_both(tasks)))),
+    "optuna": Driver(search, lambda tasks, n: 2 * _both(tasks), takes_bounds=True),
     "bootstrap": Driver(_bootstrap, lambda tasks, n: len(tasks.train), makes_demos=True),
     "bootstrap-rs": Driver(_bootstrap_rs, lambda tasks, n: 3 * _both(tasks), makes_demos=True),
 }

@@ -17,6 +17,7 @@ from dspy.utils.callback import BaseCallback
 
 from tagal_dspy.errors import BudgetError
 from tagal_dspy.optimizers.tasks import task_key
+from tagal_dspy.settings import RunSettings
 
 N_SAMPLES = 3
 """Rows of a candidate that are kept."""
@@ -29,11 +30,12 @@ Prompts = Mapping[str, str]
 
 @dataclass
 class Candidate:
-    """A program with prompts of its own.
+    """A program with prompts or settings of its own.
 
     Attributes:
         number: in the order of their first run; 0 is the seed program.
         prompts: its instructions by predictor.
+        settings: of the program; None where its class has none.
         n_demos: demos in its prompts.
         scores: by task.
         objectives: scores of each objective, by task.
@@ -44,6 +46,7 @@ class Candidate:
 
     number: int
     prompts: Prompts
+    settings: RunSettings | None
     n_demos: int
     scores: dict[str, float] = field(default_factory=dict)
     objectives: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -83,19 +86,24 @@ class Lineage(BaseCallback):  # type: ignore[misc]
         predictors = dict(program.named_predictors())
         prompts = {name: str(each.signature.instructions) for name, each in predictors.items()}
         demos = [repr(demo) for each in predictors.values() for demo in each.demos]
-        key = hashlib.sha256(json.dumps([prompts, demos]).encode()).hexdigest()
+        settings: RunSettings | None = getattr(program, "settings", None)
+        key = hashlib.sha256(json.dumps([prompts, demos, repr(settings)]).encode()).hexdigest()
         with self._lock:
             if key not in self.candidates:
-                self.candidates[key] = Candidate(len(self.candidates), prompts, len(demos))
+                self.candidates[key] = Candidate(len(self.candidates), prompts, settings, len(demos))
             return self.candidates[key]
 
     def parent(self, candidate: Candidate) -> int | None:
         """The number of the candidate that one was made from, as far as can be told: the best of the earlier ones that
-        differ in the fewest predictors. None for the seed program."""
+        differ in the fewest predictors and settings. None for the seed program."""
         earlier = [each for each in self.candidates.values() if each.number < candidate.number]
         if not earlier:
             return None
-        changes = [sum(text != each.prompts[name] for name, text in candidate.prompts.items()) for each in earlier]
+        changes = [
+            sum(text != each.prompts[name] for name, text in candidate.prompts.items())
+            + len(changed_settings(each.settings, candidate.settings))
+            for each in earlier
+        ]
         nearest = [each for each, n in zip(earlier, changes, strict=True) if n == min(changes)]
         return max(nearest, key=lambda each: np.nan_to_num(each.score, nan=-np.inf)).number
 
@@ -157,12 +165,14 @@ class Lineage(BaseCallback):  # type: ignore[misc]
         return [each for each in whole if not any(_beats(points[other], points[each.number]) for other in points)]
 
     def to_list(self) -> list[dict[str, Any]]:
-        """All candidates, ready for JSON."""
+        """All candidates, ready for JSON; their settings as far as they differ from those of the seed program."""
+        seed = next(iter(self.candidates.values()))
         return [
             {
                 "number": each.number,
                 "parent": self.parent(each),
                 "prompts": dict(each.prompts),
+                "settings": changed_settings(seed.settings, each.settings),
                 "demos": each.n_demos,
                 "score": None if np.isnan(each.score) else round(each.score, 6),
                 "objectives": {name: round(value, 6) for name, value in each.mean_objectives.items()},
@@ -172,6 +182,14 @@ class Lineage(BaseCallback):  # type: ignore[misc]
             }
             for each in self.candidates.values()
         ]
+
+
+def changed_settings(before: RunSettings | None, after: RunSettings | None) -> dict[str, Any]:
+    """The settings that differ, with their new values."""
+    if before is None or after is None:
+        return {}
+    old = before.model_dump()
+    return {name: value for name, value in after.model_dump().items() if value != old[name]}
 
 
 def prompt_diff(before: Prompts, after: Prompts) -> str:

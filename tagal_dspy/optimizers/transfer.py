@@ -12,7 +12,7 @@ import numpy as np
 
 from tagal_dspy.errors import SettingsError
 from tagal_dspy.modules import TagalLoop
-from tagal_dspy.optimizers.drivers import Metric
+from tagal_dspy.optimizers.job import Metric
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -117,6 +117,9 @@ def _candidate(candidate: Mapping[str, Any], candidates: Candidates) -> Section:
     else:
         diff = prompt_diff(candidates[parent]["prompts"], candidate["prompts"])
         parts.append(Listing("What differs in the prompts", diff) if diff else "Its prompts are those of its parent.")
+        if candidate["settings"]:
+            caption = "Settings that differ from those of the seed program"
+            parts.append(Table(caption, ["setting", "value"], [[*each] for each in candidate["settings"].items()]))
         title = f"Candidate {candidate['number']}, made from {parent}"
     if candidate["demos"]:
         parts.append(f"{candidate['demos']} demos stand in its prompts.")

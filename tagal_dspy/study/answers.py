@@ -10,11 +10,11 @@ import numpy as np
 import optuna
 
 from tagal_dspy.errors import DataError
+from tagal_dspy.optimizers.space import Candidate, Given, Range, Space
 from tagal_dspy.settings import Budget
 from tagal_dspy.study.objective import COUNTS, Objective, settings_toml, spent_of
 from tagal_dspy.study.running import experimental, finished
 from tagal_dspy.study.sampling import Surrogate, place_of, seen_trials
-from tagal_dspy.study.space import Candidate, Given, Range, Space
 
 N_FINALISTS = 5
 N_FRESH = 8

@@ -15,8 +15,8 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from tagal_dspy.errors import BudgetError, EngineError, NotEnoughRowsError, PromptTooLongError, SettingsError
+from tagal_dspy.optimizers.space import Candidate, Space
 from tagal_dspy.settings import Budget
-from tagal_dspy.study.space import Candidate, Space
 
 Goal = Literal["quality", "cost", "privacy"]
 UPWARDS: Mapping[Goal, bool] = {"quality": True, "cost": False, "privacy": True}

@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from tagal_dspy.study.space import Given, Range, Space
+from tagal_dspy.optimizers.space import Given, Range, Space
 
 N_STARTUP = 15
 N_PROPOSED = 300

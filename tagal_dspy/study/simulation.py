@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from tagal_dspy.optimizers.space import Candidate, Given, Range, Space
 from tagal_dspy.settings import MANY_ROWS, Budget, RunSettings
 from tagal_dspy.study.objective import Outcome
-from tagal_dspy.study.space import Candidate, Given, Range, Space
 
 NOISE = 0.08
 """Standard deviation of the quality of one run, as large as between single runs in arXiv:2509.04152."""

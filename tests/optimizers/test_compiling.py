@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dspy
@@ -28,7 +29,9 @@ from tagal_dspy.engines import Prices, pricing
 from tagal_dspy.errors import BudgetError, EngineError, SettingsError
 from tagal_dspy.modules import SynthLoop
 from tagal_dspy.optimizers import Compiled, Tasks, compile_program, generation_tasks, planned, split_tasks
+from tagal_dspy.optimizers.drivers import PairedAcceptance
 from tagal_dspy.optimizers.lineage import prompt_diff
+from tagal_dspy.optimizers.tasks import task_key
 from tagal_dspy.recording import RunStore, load_run
 from tagal_dspy.settings import Budget
 from tagal_dspy.testing import Answer, Asked, scripted_lm
@@ -184,7 +187,9 @@ def test_demos_have_to_be_allowed() -> None:
 
 def test_objectives_give_a_pareto_set(found: Compiled) -> None:
     assert {"youth", "cost"} <= set(found.pareto[0].mean_objectives)
-    best = max(found.lineage.candidates.values(), key=lambda each: each.mean_objectives.get("youth", -1))
+    valid = {task_key(each) for each in people_tasks(1).valid}
+    whole = [each for each in found.lineage.candidates.values() if valid <= set(each.objectives)]
+    best = max(whole, key=lambda each: each.mean_objectives["youth"])
     assert best.number in {each.number for each in found.pareto}
 
 
@@ -294,3 +299,17 @@ def test_last_of_several_tables_is_held_out() -> None:
     assert {each.task.id for each in split.held_out} == {third.id}
     assert {each.task.id for each in split.train} == {each.task.id for each in split.valid} == {first.id, second.id}
     split.check()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_accepted"),
+    [
+        ([0.2, 0.3, 0.2, 0.3], [0.5, 0.5, 0.6, 0.5], True),
+        ([0.2, 0.3, 0.2, 0.3], [0.9, 0.1, 0.2, 0.2], False),
+        ([0.2, 0.3], [0.2, 0.3], False),
+        ([0.2, 0.3], [0.3, 0.4], True),
+    ],
+)
+def test_gepa_goes_on_with_gains_beyond_noise_only(before: list[float], after: list[float], is_accepted: bool) -> None:
+    proposal = SimpleNamespace(subsample_scores_before=before, subsample_scores_after=after)
+    assert PairedAcceptance().should_accept(proposal, None) is is_accepted

@@ -1,4 +1,4 @@
-"""The space of a study: which settings, models and prompts vary, and within which bounds."""
+"""The space of a search: which settings, models and prompts vary, and within which bounds."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Given:
 
 
 class Space:
-    """What a study searches.
+    """What a study or the `optuna` optimizer searches.
 
     Args:
         bounds: of what varies; `DEFAULT_BOUNDS` of the style where None.
@@ -204,11 +204,15 @@ class Space:
         names = ("preset", "style", "lm", "program")
         return {**{name: getattr(self, name) for name in names}, **settings, **bounds}
 
+    def nearest_to(self, settings: RunSettings) -> dict[str, Any]:
+        """The parameters nearest to some settings."""
+        values = settings.model_dump()
+        values["rows_per_draw"] = values["rows_per_draw"] or MANY_ROWS
+        return {name: _nearest(bound, values.get(name)) for name, bound in self.bounds.items()}
+
     def nearest_to_paper(self) -> dict[str, Any]:
         """The parameters nearest to the paper's default: what a study tries first."""
-        default = run_settings("paper", self.style).model_dump()
-        default["rows_per_draw"] = default["rows_per_draw"] or MANY_ROWS
-        return {name: _nearest(bound, default.get(name)) for name, bound in self.bounds.items()}
+        return self.nearest_to(run_settings("paper", self.style))
 
 
 def search_space(

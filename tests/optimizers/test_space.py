@@ -9,9 +9,9 @@ import optuna
 import pytest
 
 from tagal_dspy.errors import SettingsError
+from tagal_dspy.optimizers.space import Given
 from tagal_dspy.settings import MANY_ROWS, PromptStyle, RunSettings
 from tagal_dspy.study import DEFAULT_BOUNDS, Range, Space, search_space
-from tagal_dspy.study.space import Given
 
 CHAT = DEFAULT_BOUNDS["chat"]
 
