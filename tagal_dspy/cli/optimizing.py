@@ -28,6 +28,7 @@ from tagal_dspy.metrics import TableMetric
 from tagal_dspy.modules import load_program
 from tagal_dspy.optimizers import Compiled, Plan, Tasks, compile_program, generation_tasks, planned, split_tasks
 from tagal_dspy.optimizers.compiling import fingerprint
+from tagal_dspy.optimizers.power import provable_gain
 from tagal_dspy.recording import SUFFIX, RunStore, run_name, runs_dir
 from tagal_dspy.reports import Page, Section, Table, html, lineage_page
 from tagal_dspy.reports.lineage import candidates_table
@@ -156,13 +157,16 @@ def plan(options: Options, asked: Asked, as_json: bool) -> None:
             for n, seconds in zip(n_tables, SECONDS_PER_CALL, strict=True)
         ],
     }
+    gain = provable_gain(job.tasks, TableMetric())
     if as_json:
-        out_json({"table": asdict(found), **ranges})
+        out_json({"table": asdict(found), **ranges, "provable_gain": gain})
         return
     price = "price not known" if found.cost is None else f"{found.cost:.4f} US dollars"
     out(f"a table: {found.calls} calls, {found.tokens} tokens, {price}")
     for what, ends in ranges.items():
         out(f"{what}: " + (f"{ends[0]:,.6g} to {ends[1]:,.6g}" if ends else "not known; give --price"))
+    n_held_out = len(job.tasks.held_out)
+    out(f"{n_held_out} held-out tables confirm a gain of {gain:.2f} four times out of five, smaller ones less often")
     out("if every row is accepted; rejected rows, and the calls that write prompts, come on top up to the budget")
 
 

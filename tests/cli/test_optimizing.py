@@ -145,7 +145,9 @@ def test_dry_run_tells_calls_tokens_money_and_time_and_asks_nothing(tagal: Any, 
     assert found["cost"][0] == pytest.approx(16 * found["table"]["cost"])
     assert found["seconds"] == [4, 100]
     assert "calls: 16 to 40\n" in tagal(*asked).out
-    assert "cost: not known; give --price" in tagal(*command(shop_csv, server, "--dry-run")).out
+    told = tagal(*command(shop_csv, server, "--dry-run")).out
+    assert "cost: not known; give --price" in told
+    assert re.search(r"6 held-out tables confirm a gain of \d\.\d\d four times out of five", told)
     assert len(ASKED) == n_asked
 
 

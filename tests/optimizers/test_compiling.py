@@ -31,9 +31,11 @@ from tagal_dspy.modules import SynthLoop
 from tagal_dspy.optimizers import Compiled, Tasks, compile_program, generation_tasks, planned, split_tasks
 from tagal_dspy.optimizers.drivers import PairedAcceptance
 from tagal_dspy.optimizers.lineage import prompt_diff
+from tagal_dspy.optimizers.power import provable_gain
 from tagal_dspy.optimizers.tasks import task_key
 from tagal_dspy.recording import RunStore, load_run
 from tagal_dspy.settings import Budget
+from tagal_dspy.task import TableTask
 from tagal_dspy.testing import Answer, Asked, scripted_lm
 
 pytestmark = pytest.mark.filterwarnings(
@@ -130,6 +132,7 @@ sys.path.insert(0, sys.argv[1])
 from planted import compiled, obedient_lm, writer
 from tagal_dspy.recording import RunStore
 from tagal_dspy.settings import Budget
+from tagal_dspy.task import TableTask
 
 def dying(asked):
     if len(lm.engine.asked) > 20:
@@ -313,3 +316,13 @@ def test_last_of_several_tables_is_held_out() -> None:
 def test_gepa_goes_on_with_gains_beyond_noise_only(before: list[float], after: list[float], is_accepted: bool) -> None:
     proposal = SimpleNamespace(subsample_scores_before=before, subsample_scores_after=after)
     assert PairedAcceptance().should_accept(proposal, None) is is_accepted
+
+
+def test_more_held_out_tasks_prove_a_smaller_gain() -> None:
+    table = TableTask(people_frame(), target="buys")
+    few, many = (split_tasks([table], 10, n_held_out=n) for n in (6, 24))
+    with dspy.context(lm=None):
+        large, small = (provable_gain(tasks, youth) for tasks in (few, many))
+    # A share of ten rows has a standard deviation of 0.15; t quantiles of 5 and 23 degrees of freedom.
+    assert 0.15 < large < 0.6
+    assert small < large / 2
