@@ -130,7 +130,7 @@ class AcceptancePipeline:
     def select(self, seed: int) -> Selection:
         """Keep the rows that together are most like the training rows, and as many of each slot as are wanted, or as
         there are; the others go to `not_selected`."""
-        narrowed = {slot: Slot(slot.label, slot.condition or self._filter.condition) for slot in self._wanted}
+        narrowed = {slot: slot.under(self._filter.condition) for slot in self._wanted}
         quotas = {narrowed[slot]: min(n, len(self.by_slot[slot])) for slot, n in self._wanted.items()}
         groups = [narrowed[slot] for slot in self._slots]
         selection = select_rows(self._filter.task, self.rows, groups, quotas, seed)

@@ -18,7 +18,7 @@ from tagal_dspy.task import TableTask
 Places = np.ndarray[Any, np.dtype[np.int64]]
 
 
-MIN_ROWS = 5
+FEW_ROWS = 5
 """Rows of a slot below which rows close to it count as well."""
 
 MIN_ALIKE = 20
@@ -42,6 +42,10 @@ class Slot:
         if self.label is not None and schema.target and row[schema.names.index(schema.target)] != self.label:
             return False
         return self.condition is None or self.condition.holds(row)
+
+    def under(self, condition: Condition | None) -> Slot:
+        """The slot with a condition that every row of a table meets; its own condition implies it."""
+        return self if self.condition is not None else Slot(self.label, condition)
 
     def __str__(self) -> str:
         parts = [self.label, self.condition.text if self.condition else None]
@@ -78,7 +82,7 @@ def target_slots(task: TableTask) -> list[Slot]:
 def closest_rows(task: TableTask, slot: Slot) -> Places:
     """Places of the training rows of a slot; none where its class has no row.
 
-    Where fewer than `MIN_ROWS` meet its condition, also those of its class that meet most of it, about as many that
+    Where fewer than `FEW_ROWS` meet its condition, also those of its class that meet most of it, about as many that
     lack one comparison as lack another.
 
     >>> task = TableTask(pd.DataFrame({"age": [20, 40] * 25, "y": ["a", "b"] * 25}), "y", withholds=False)
@@ -104,7 +108,7 @@ def _closest_rows(task: TableTask, slot: Slot) -> Places:
         return places
     fits = np.array([condition.holds(task.train_rows[place]) for place in places])
     exact: Places = places[fits]
-    if len(exact) >= MIN_ROWS or fits.all():
+    if len(exact) >= FEW_ROWS or fits.all():
         return exact
     return np.sort(np.concatenate([exact, _meeting_most(task, places[~fits], condition)]))
 

@@ -15,7 +15,7 @@ N_RESAMPLES = 8
 """Bootstrap samples of the rows from which the noise of a score is estimated."""
 
 
-MIN_ROWS = 10
+MIN_REAL_ROWS = 10
 """Real rows of a slot below which all real rows are the measure."""
 
 
@@ -36,11 +36,10 @@ class QuickScore:
 
     def __init__(self, task: TableTask, slot: Slot = ANY) -> None:
         schema, some = task.schema, profile_of(task, slot)
-        whole = slot == ANY or len(some.rows) < MIN_ROWS
+        whole = slot == ANY or len(some.rows) < MIN_REAL_ROWS
         self._profile = profile_of(task) if whole else some
         self._target = self._profile.target if schema.classes and whole else None
-        withheld = schema.to_rows(task.validation) or task.train_rows
-        real = withheld if whole else some.rows
+        real = (schema.to_rows(task.validation) or task.train_rows) if whole else some.rows
         self._real = self._profile.coded(real)
         self._shares = self._profile.crossed(self._real) / len(self._real)
 

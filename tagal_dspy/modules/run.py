@@ -19,7 +19,7 @@ from tagal_dspy.errors import DataError
 from tagal_dspy.few_shot import FewShotSampler, Mask
 from tagal_dspy.measures.curation import MAX_ROWS, LabelCurator
 from tagal_dspy.measures.discrepancies import MarginCounts
-from tagal_dspy.measures.quick_score import MIN_ROWS, QuickScore
+from tagal_dspy.measures.quick_score import MIN_REAL_ROWS, QuickScore
 from tagal_dspy.measures.selection import Selection
 from tagal_dspy.modules.remedies import remedy
 from tagal_dspy.modules.scheduler import Scheduler
@@ -142,7 +142,7 @@ class Run:
         """Whether enough training rows meet the condition for a curator to judge the labels of others."""
         condition = self.wanted.condition
         n_met = len(self.task.train_rows) if condition is None else sum(map(condition.holds, self.task.train_rows))
-        return n_met >= MIN_ROWS
+        return n_met >= MIN_REAL_ROWS
 
     async def prepare_few_shots(self) -> None:
         """Fit the curator before the first prompt, unless it would judge a part of many rows only."""

@@ -34,7 +34,7 @@ class Wanted:
 
     def narrowed(self, slot: Slot) -> Slot:
         """A slot with the condition that every row meets."""
-        return Slot(slot.label, slot.condition or self.condition)
+        return slot.under(self.condition)
 
     def check(self, task: TableTask, n_rows: int) -> None:
         """Raise before the first call for what cannot be had: broken rules, counts that differ."""
