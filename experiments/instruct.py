@@ -34,8 +34,8 @@ PLAIN = {"n_iter": 1, "critic": "none"}
 
 ONE_CLASS = {name: value for name, value in SMALL_MODEL.items() if name not in ("n_iter", "critic")}
 ONE_CLASS |= {"n_shots": 5, "rows_per_draw": 8, "rounds_ahead": 2}
-"""Rows of one class a draw, chosen from twice as many, as models that continue text have by default. Chat prompts are ten
-times as long: so that they are evaluated seldom, draws are larger, and few are under way at once."""
+"""Rows of one class a draw, chosen from twice as many, as models that continue text have by default. Chat prompts are
+ten times as long: so that they are evaluated seldom, draws are larger, and few are under way at once."""
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "paper": {"preset": "paper"},

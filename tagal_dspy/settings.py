@@ -89,6 +89,15 @@ class RunSettings(BaseModel):
     critic_history: Literal["round", "none"] = Field(
         default="round", description="whether the critique LM has a conversation of its own in each round"
     )
+    critique: Literal["whole", "weaknesses"] = Field(
+        default="whole", description="a critique names strengths and weaknesses, or weaknesses alone"
+    )
+    critic_info: Literal["card", "none"] = Field(
+        default="card", description="what the critique LM is told besides the rows that it judges"
+    )
+    critic_examples: Literal["none", "first"] = Field(
+        default="none", description="whether the critique LM sees the few-shots of a round with its first rows"
+    )
     generator_history: Literal["valid-rows", "answers"] = Field(
         default="valid-rows",
         description="earlier turns as up to 30 of their valid rows, written anew, or as the answers that came",

@@ -18,14 +18,14 @@ from tagal_dspy.modules.role import Role, draw_config, lm_of
 from tagal_dspy.modules.sketches import sketch
 from tagal_dspy.recording import recorded_answer
 from tagal_dspy.schema import Reject, Row
-from tagal_dspy.settings import CriticName
+from tagal_dspy.settings import CriticName, RunSettings
 from tagal_dspy.signatures import (
     NOTHING_MEASURED,
-    CritiqueMoreRows,
     CritiqueRows,
     Discrepancy,
     Table,
     adapter_for,
+    critique_signature,
     critique_text,
     measured_text,
 )
@@ -49,6 +49,7 @@ class Written(NamedTuple):
         earlier: the critique before this one; empty for the first turn.
         conversation: the `message` of each critique of the round so far, where the critic has a conversation of its own
             (arXiv:2509.04152); None where each critique stands alone.
+        examples: the few-shots of the round, where the critic is to see them.
     """
 
     shown: Table
@@ -57,6 +58,7 @@ class Written(NamedTuple):
     slot: Slot = ANY
     earlier: str = ""
     conversation: Sequence[dict[str, Any]] | None = None
+    examples: Table | None = None
 
 
 class Critic(dspy.Module):  # type: ignore[misc]
@@ -74,6 +76,17 @@ class Critic(dspy.Module):  # type: ignore[misc]
 
     max_tokens: int | None = None
     """Of an answer of the LM; its own limit where None."""
+
+    has_card: bool = True
+    """Whether the LM is told the card."""
+
+    weaknesses_alone: bool = False
+    """Whether the LM leaves out what is good."""
+
+    def configure(self, settings: RunSettings) -> None:
+        """Take over what the settings of a run say about critics."""
+        self.temperature, self.max_tokens = settings.critic_temperature, settings.critic_max_tokens
+        self.has_card, self.weaknesses_alone = settings.critic_info == "card", settings.critique == "weaknesses"
 
     def forward(self, task: TableTask, written: Written, rollout_id: int = 0) -> dspy.Prediction:
         """Criticise the rows of a turn.
@@ -113,9 +126,8 @@ class GroundedCritic(Role, Critic):
         config = draw_config(rollout_id, self.temperature)
         if self.max_tokens is not None:
             config["max_tokens"] = self.max_tokens
-        inputs: dict[str, Any] = {**fields, "config": config}
+        inputs: dict[str, Any] = {**fields, "config": config, "signature": self._signature(written, fields)}
         if written.conversation is not None:
-            inputs["signature"] = CritiqueMoreRows.with_instructions(self.predict.signature.instructions)
             inputs["history"] = dspy.History(messages=list(written.conversation))
         try:
             with dspy.context(adapter=adapter_for(lm_of(self.predict))):
@@ -123,13 +135,23 @@ class GroundedCritic(Role, Critic):
         except AdapterParseError as error:
             text = (error.lm_response or "").strip()
             return _said(text, discrepancies, {**fields, "strengths": text, "points": [], "followed": ""})
-        said = {"strengths": answer.strengths, "points": answer.points, "followed": answer.followed}
+        said = {"strengths": answer.get("strengths", ""), "points": answer.points, "followed": answer.followed}
         return _said(critique_text(**said), discrepancies, {**fields, **said})
+
+    def _signature(self, written: Written, fields: dict[str, Any]) -> type[dspy.Signature]:
+        return critique_signature(
+            self.predict.signature.instructions,
+            is_conversation=written.conversation is not None,
+            has_card=self.has_card,
+            has_examples=any("examples" in each for each in (fields, *(written.conversation or ()))),
+            weaknesses_alone=self.weaknesses_alone,
+        )
 
     def _fields(self, task: TableTask, written: Written, discrepancies: Sequence[Discrepancy]) -> dict[str, Any]:
         is_later = bool(written.conversation)
         fields = {
-            "card": None if is_later else make_card(task.schema),
+            "card": make_card(task.schema) if self.has_card and not is_later else None,
+            "examples": written.examples,
             "rows": written.shown,
             "discrepancies": measured_text(discrepancies) or None,
             "earlier_critique": None if written.conversation is not None else written.earlier or None,

@@ -235,7 +235,9 @@ class TagalLoop(Program):
         before, in_round = talk.turns, self.settings.critic_history == "round"
         messages = [each.critic_message for each in before if each.critic_message] if in_round else None
         slot, earlier = run.wanted.narrowed(request.slot), before[-1].critique if before else ""
-        written = Written(self._shown(run, turn), turn.rows, turn.rejects, slot, earlier, messages)
+        shows_examples = self.settings.critic_examples == "first" and not before
+        examples = turn.request.get("examples") if shows_examples else None
+        written = Written(self._shown(run, turn), turn.rows, turn.rejects, slot, earlier, messages, examples)
         with at_place(f"{request.number}/{turn.iteration}/critique"):
             said = await self.critic.acall(
                 task=run.task, written=written, rollout_id=run.rollout_id(request.number, turn.iteration, "critique")

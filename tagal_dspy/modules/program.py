@@ -98,8 +98,8 @@ class Program(Role):
             critic = _make_critic(settings)
             if type(critic) is not type(self.critic):
                 self.critic = critic
-            elif critic is not None and self.critic is not None:
-                self.critic.temperature, self.critic.max_tokens = critic.temperature, critic.max_tokens
+            elif self.critic is not None:
+                self.critic.configure(settings)
 
 
 class _SavedField(BaseModel):
@@ -152,5 +152,5 @@ def _make_generator(settings: RunSettings) -> RowGenerator:
 def _make_critic(settings: RunSettings) -> Critic | None:
     critic = CRITICS[settings.critic]()
     if critic is not None:
-        critic.temperature, critic.max_tokens = settings.critic_temperature, settings.critic_max_tokens
+        critic.configure(settings)
     return critic

@@ -1,7 +1,13 @@
 """The prompts: one typed signature per role, and how they are written out for a model."""
 
 from tagal_dspy.signatures.adapters import ContinuationAdapter, RowsChatAdapter, adapter_for, prompt_style
-from tagal_dspy.signatures.critique import NOTHING_MEASURED, CritiqueMoreRows, CritiqueRows, critique_text, measured_text
+from tagal_dspy.signatures.critique import (
+    NOTHING_MEASURED,
+    CritiqueRows,
+    critique_signature,
+    critique_text,
+    measured_text,
+)
 from tagal_dspy.signatures.generation import GenerateManyRows, GenerateRows, RefinedRows, wanted_rows
 from tagal_dspy.signatures.proposal import ROLES, ProposeInstructions
 from tagal_dspy.signatures.recall import RecallRows, RecallValue
@@ -21,7 +27,6 @@ __all__ = [
     "ROLES",
     "ContinuationAdapter",
     "CritiquePoint",
-    "CritiqueMoreRows",
     "CritiqueRows",
     "Discrepancy",
     "GenerateManyRows",
@@ -35,6 +40,7 @@ __all__ = [
     "Table",
     "adapter_for",
     "conversation_text",
+    "critique_signature",
     "critique_text",
     "measured_text",
     "wanted_rows",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import dspy
 
@@ -30,10 +31,33 @@ class CritiqueRows(dspy.Signature):  # type: ignore[misc]
     followed: str = dspy.OutputField(desc="whether and how the earlier critique was followed", default="")
 
 
-CritiqueMoreRows = CritiqueRows.with_updated_fields("card", type_=str | None).append(
-    "history", dspy.InputField(desc="the rows before these, and what was said about them"), type_=dspy.History
-)
-"""The same in a conversation of the critic's own, which has the earlier rows and critiques."""
+WEAKNESSES_ALONE = "Name weaknesses alone, and leave out what is good."
+"""Follows the instructions of a critic that names no strengths."""
+
+
+def critique_signature(
+    instructions: str,
+    *,
+    is_conversation: bool = False,
+    has_card: bool = True,
+    has_examples: bool = False,
+    weaknesses_alone: bool = False,
+) -> type[dspy.Signature]:
+    """`CritiqueRows` for a conversation of the critic's own, without a card, with few-shots, or without strengths: the
+    variants of arXiv:2509.04152."""
+    signature: Any = CritiqueRows
+    if is_conversation or not has_card:
+        signature = signature.with_updated_fields("card", type_=str | None)
+    if has_examples:
+        field = dspy.InputField(desc="real rows that were shown to whoever wrote the rows")
+        signature = signature.insert(1, "examples", field, type_=Table | None)
+    if is_conversation:
+        field = dspy.InputField(desc="the rows before these, and what was said about them")
+        signature = signature.append("history", field, type_=dspy.History)
+    if weaknesses_alone:
+        signature = signature.delete("strengths")
+        instructions = f"{instructions}\n\n{WEAKNESSES_ALONE}"
+    return cast("type[dspy.Signature]", signature.with_instructions(instructions))
 
 
 def critique_text(strengths: str, points: Sequence[CritiquePoint], followed: str = "") -> str:

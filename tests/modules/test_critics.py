@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
+from typing import Any
 
 import dspy
 import pytest
-from scripts import other_roles, shop_rows, shop_task
+from scripts import other_roles, shop_rows, shop_task, shop_writer
 
 from tagal_dspy.codecs import CsvCodec
-from tagal_dspy.modules import Critic, EyeCritic, GroundedCritic, HumanCritic, MeasuredCritic
+from tagal_dspy.modules import Critic, EyeCritic, GroundedCritic, HumanCritic, MeasuredCritic, SynthLoop
 from tagal_dspy.modules.critics import Written
 from tagal_dspy.schema import Row
+from tagal_dspy.settings import RunSettings
 from tagal_dspy.signatures import Table
+from tagal_dspy.signatures.critique import WEAKNESSES_ALONE
 from tagal_dspy.testing import Answer, Asked, scripted_lm
 
 TASK = shop_task()
@@ -116,3 +119,47 @@ class TestHumanCritic(CriticContract):
         assert said.critique == "younger people"
         assert "Ghent" in shown[0]
         assert '"age" is 30 in 100 % of the rows' in shown[0]
+
+
+def asked_with(critic: Critic, turn: Written) -> Asked:
+    """What the LM of a critic is asked."""
+    lm = scripted_lm(other_roles, cache=False)
+    with dspy.context(lm=lm):
+        critic(task=TASK, written=turn)
+    return lm.engine.asked[0]
+
+
+def configured(**settings: Any) -> EyeCritic:
+    critic = EyeCritic()
+    critic.configure(RunSettings(**settings))
+    return critic
+
+
+def test_critic_of_weaknesses_asks_for_no_strengths() -> None:
+    whole, weak = (asked_with(configured(critique=each), written(stuck=True)) for each in ("whole", "weaknesses"))
+    assert (WEAKNESSES_ALONE in whole.system, "strengths" in whole.fields) == (False, True)
+    assert (WEAKNESSES_ALONE in weak.system, "strengths" in weak.fields) == (True, False)
+
+
+def test_critique_of_weaknesses_is_read() -> None:
+    answer = {"points": '[{"column": "age", "problem": "is stuck"}]', "followed": ""}
+    with dspy.context(lm=scripted_lm(lambda asked: answer, cache=False)):
+        said = configured(critique="weaknesses")(task=TASK, written=written(stuck=True))
+    assert said.critique == "- age: is stuck"
+
+
+def test_critic_without_information_is_not_told_the_card() -> None:
+    told, untold = (asked_with(configured(critic_info=each), written(stuck=True)).last for each in ("card", "none"))
+    assert ("[[ ## card ## ]]" in told, "[[ ## card ## ]]" in untold) == (True, False)
+
+
+@pytest.mark.parametrize(("setting", "n_shown"), [("none", 0), ("first", 1)])
+def test_few_shots_are_shown_to_the_critic_with_the_first_rows_of_a_round(setting: Any, n_shown: int) -> None:
+    lm = scripted_lm(shop_writer(6), cache=False)
+    settings = RunSettings(n_iter=3, n_shots=2, rows_per_draw=6, critic_examples=setting, rounds_ahead=1)
+    with dspy.context(lm=lm):
+        SynthLoop(settings)(task=TASK, n_rows=6)
+    critiques = [asked for asked in lm.engine.asked if "points" in asked.fields]
+    n_with = [sum("[[ ## examples ## ]]" in text for _, text in asked.turns) for asked in critiques]
+    assert len(n_with) >= 2
+    assert n_with == [n_shown] * len(n_with)
