@@ -41,6 +41,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "paper": {"preset": "paper"},
     "grounded": {},
     "grounded, no critic": PLAIN,
+    "grounded, no critic, selected": {**PLAIN, "overdraw": 2.0, "curation": "labels"},
     "one class a draw, no critic": {**PLAIN, **ONE_CLASS},
     "one class a draw, measured critic": {**ONE_CLASS, "n_iter": 2, "critic": "measured"},
     "one class a draw, grounded critic": {**ONE_CLASS, "n_iter": 2, "critic": "grounded"},

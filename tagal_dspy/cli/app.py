@@ -19,7 +19,6 @@ SELDOM = 100_000, 10, 10
 
 app = typer.Typer(
     name="tagal",
-    help="Synthetic tabular data from LLMs, as optimisable DSPy programs.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -88,6 +87,23 @@ RunFile = Annotated[
 ]
 Seed = Annotated[Optional[int], typer.Option(help="Equal seeds give equal tables.", show_default="0")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"tagal {version('tagal-dspy')}")
+        raise typer.Exit
+
+
+@app.callback()
+def tagal(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Synthetic tabular data from LLMs, as optimisable DSPy programs."""
 
 
 @app.command()

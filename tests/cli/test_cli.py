@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,10 @@ def server() -> Iterator[str]:
 
 def generate(tagal: Any, data: object, server: str, *more: object) -> Any:
     return tagal("generate", data, "--target", "buys", "--lm", "openai/x", "--api-base", server, *more)
+
+
+def test_version_is_told(tagal: Any) -> None:
+    assert tagal("--version").out == f"tagal {version('tagal-dspy')}\n"
 
 
 def test_rows_are_written_to_the_file(tagal: Any, shop_csv: Path, server: str, tmp_path: Path) -> None:

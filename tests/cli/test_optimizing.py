@@ -151,6 +151,21 @@ def test_dry_run_tells_calls_tokens_money_and_time_and_asks_nothing(tagal: Any, 
     assert len(ASKED) == n_asked
 
 
+def test_settings_within_the_bounds_of_a_file_are_searched(
+    tagal: Any, shop_csv: Path, server: str, tmp_path: Path
+) -> None:
+    config, out = tmp_path / "search.toml", tmp_path / "found.json"
+    config.write_text("[bounds]\nn_shots = [2, 5]\n")
+    made = command(shop_csv, server, "--optimizer", "optuna", "--config", config, "--out", out, budget="60calls")
+    assert "significant gain" in tagal(*made, "--html", tmp_path / "found.html").out
+    found = json.loads(out.read_text())
+    assert 2 <= found["settings"]["n_shots"] <= 5
+    tried = {each["settings"].get("n_shots", 2) for each in found["lineage"]["candidates"]}
+    assert len(tried) > 1
+    assert tried <= {2, 3, 4, 5}
+    assert "Settings that differ from those of the seed program" in (tmp_path / "found.html").read_text()
+
+
 def saved(folder: Path, **change: Any) -> Path:
     path = folder / "saved.json"
     SynthLoop().save(path)
