@@ -44,9 +44,7 @@ INSTRUCTIONS = [
 
 def fixed() -> dspy.LM:
     """Proposes one of the instructions above, for equal questions the same one."""
-    return scripted_lm(
-        lambda asked: {"gaps": "", "new_instructions": random.Random(repr(asked.turns)).choice(INSTRUCTIONS)}
-    )
+    return scripted_lm(lambda asked: {"new_instructions": random.Random(repr(asked.turns)).choice(INSTRUCTIONS)})
 
 
 def marginals(task: TableTask) -> dspy.LM:

@@ -88,8 +88,6 @@ def proposer(
             if "json" in asked.last.lower() or "json" in asked.system.lower():
                 return json.dumps(advice)
             return {name: json.dumps(value) for name, value in advice.items()}
-        if "gaps" in asked.fields:
-            return {"gaps": "", "new_instructions": said}
         return dict.fromkeys(asked.fields[:1], said) | dict.fromkeys(asked.fields[1:], "Rows:")
 
     return scripted_lm(around(answer), model="scripted/proposer", cache=False)

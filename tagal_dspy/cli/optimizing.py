@@ -175,6 +175,10 @@ def optimize(options: Options, asked: Asked, output: Output, run: Path | None) -
     output.check()
     job = _Job(options, asked)
     use_cache(None)
+    if asked.optimizer == "optuna":
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
     with RunStore(run or job.run_file()) as store:
         store.note_at_begin("command", _command(options, asked, output))
         try:

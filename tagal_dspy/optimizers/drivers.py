@@ -6,12 +6,10 @@ Demos hold real rows, so that optimizers which make them are told to make none, 
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import dspy
-import numpy as np
 
 from tagal_dspy.errors import SettingsError, nearest
 from tagal_dspy.optimizers.job import Driver, Job
@@ -20,13 +18,7 @@ from tagal_dspy.optimizers.search import search
 from tagal_dspy.optimizers.tasks import Tasks
 
 MINIBATCH = 3
-"""Tasks that GEPA reflects on, and tries a candidate on, at a time."""
-
-ACCEPT_P = 0.2
-"""GEPA goes on with a candidate when a paired t test over a minibatch finds it better with a smaller one-sided p."""
-
-EQUAL = 1e-9
-"""Scores that differ by less are equal."""
+"""Tasks that GEPA reflects on at a time."""
 
 DEMO_THRESHOLD = 0.5
 """Score from which on a table makes a demo; DSPy would take any."""
@@ -34,24 +26,6 @@ DEMO_THRESHOLD = 0.5
 
 REPEATS = 2
 """GEPA scores the seed program again beside every candidate, at no cost: it may count twice what the budget has."""
-
-
-class PairedAcceptance:
-    """GEPA's `AcceptanceCriterion`: a candidate is better than its parent on the same tasks by more than noise.
-
-    GEPA itself accepts any gain, and so follows noise where scores are measured on few rows.
-    """
-
-    def should_accept(self, proposal: Any, state: Any) -> bool:
-        """Whether the candidate is scored on the validation tasks, too."""
-        from scipy.stats import t
-
-        gains = np.subtract(proposal.subsample_scores_after, proposal.subsample_scores_before)
-        n = len(gains)
-        spread = gains.std(ddof=1) if n > 1 else 0.0
-        if spread < EQUAL:
-            return bool(gains.mean() > EQUAL)
-        return bool(t.sf(gains.mean() / spread * math.sqrt(n), n - 1) < ACCEPT_P)
 
 
 def _gepa(job: Job) -> Any:
@@ -69,7 +43,6 @@ def _gepa(job: Job) -> Any:
         gepa_kwargs={
             "stop_callbacks": [lambda state: job.stopped()],
             "frontier_type": frontier,
-            "acceptance_criterion": PairedAcceptance(),
         },
     )
     return optimizer.compile(job.program, trainset=job.tasks.train, valset=job.tasks.valid)

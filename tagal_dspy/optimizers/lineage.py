@@ -100,7 +100,7 @@ class Lineage(BaseCallback):  # type: ignore[misc]
         if not earlier:
             return None
         changes = [
-            sum(text != each.prompts[name] for name, text in candidate.prompts.items())
+            sum(text != each.prompts.get(name) for name, text in candidate.prompts.items())
             + len(changed_settings(each.settings, candidate.settings))
             for each in earlier
         ]

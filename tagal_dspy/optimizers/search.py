@@ -161,12 +161,14 @@ def _new_study(seed: int) -> Any:
 
 
 def changed(program: Any, prompts: Mapping[str, str], settings: RunSettings | None = None) -> Any:
-    """A copy of a program with other instructions, and other settings where given."""
+    """A copy of a program with other instructions, and other settings where given; a critic that only these settings
+    have keeps its own instructions."""
     copied = program.deepcopy()
     if settings is not None:
         copied.apply(settings)
     for name, predictor in copied.named_predictors():
-        predictor.signature = predictor.signature.with_instructions(prompts[name])
+        if name in prompts:
+            predictor.signature = predictor.signature.with_instructions(prompts[name])
     return copied
 
 

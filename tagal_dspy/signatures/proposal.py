@@ -17,13 +17,7 @@ class ProposeInstructions(dspy.Signature):  # type: ignore[misc]
 
     The tables are judged by measurement: classifiers trained on the rows are tested on real ones, and columns and pairs
     of columns are compared with the real table. The score is 0 for a table of unrelated columns and 1 for as many real
-    rows.
-
-    First list the gaps that were measured, each with its kind. "instruction": a rule closes it, such as a wrong format,
-    repeated rows, values out of range, or columns that contradict each other. "examples": only the rows that are shown
-    can close it, such as how frequent a value is. "noise": it is small, or it differs from table to table. Then write
-    rules for the gaps of the first kind alone, and keep what the current instructions do well. Never write how often a
-    value should occur.
+    rows. Say what to do differently so that the gaps that were measured close; keep what the current instructions do well.
 
     The instructions are used for other tables, too, which come with a card and examples of their own. So write what holds
     for any table: no column names, no values, no figures of this one. Write instructions only, no explanation.
@@ -32,5 +26,4 @@ class ProposeInstructions(dspy.Signature):  # type: ignore[misc]
     role: str = dspy.InputField(desc="what the model that follows the instructions does")
     current_instructions: str = dspy.InputField(desc="the current instructions")
     feedback: list[str] = dspy.InputField(desc="what was measured of tables that the current instructions led to")
-    gaps: str = dspy.OutputField(desc="each gap on a line of its own, with its kind: instruction, examples or noise")
     new_instructions: str = dspy.OutputField(desc="the improved instructions, complete")

@@ -37,7 +37,7 @@ def answer(body: dict[str, Any]) -> str:
     ASKED.append(text)
     rng = random.Random(text)
     if "new_instructions" in text:
-        return f"[[ ## gaps ## ]]\nnone\n\n[[ ## new_instructions ## ]]\n{PLANTED}\n\n[[ ## completed ## ]]"
+        return f"[[ ## new_instructions ## ]]\n{PLANTED}\n\n[[ ## completed ## ]]"
     if PLANTED in text:
         rows = shop_frame(8, rng.randrange(10**6)).to_csv(index=False, header=False)
     else:

@@ -61,6 +61,13 @@ def test_setting_that_helps_is_found_proven_and_saved(tmp_path: Any) -> None:
     )
 
 
+def test_critic_can_be_among_the_settings() -> None:
+    found, _ = searched(bounds={"critic": ["none", "measured", "eye"], "n_iter": [1, 2]}, budget=Budget(max_calls=400))
+    tried = [each["settings"].get("critic", "none") for each in found.program.lineage["candidates"]]
+    assert "eye" in tried
+    assert "critic.predict" in found.program.lineage["candidates"][tried.index("eye")]["prompts"]
+
+
 def test_program_of_the_caller_stays_as_it_was() -> None:
     program = seed_program()
     before = program.dump_state()
@@ -76,7 +83,7 @@ def test_losing_candidates_are_stopped_early() -> None:
 
 
 def test_instructions_are_searched_with_the_settings() -> None:
-    reflection_lm = scripted_lm(lambda asked: {"gaps": "none", "new_instructions": PLANTED}, cache=False)
+    reflection_lm = scripted_lm(lambda asked: {"new_instructions": PLANTED}, cache=False)
     found, _ = searched(bounds={"n_shots": [2, 6]}, reflection_lm=reflection_lm)
     assert len(reflection_lm.engine.asked) == N_PROPOSALS
     assert found.improved
