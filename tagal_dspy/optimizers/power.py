@@ -8,14 +8,15 @@ import dspy
 import numpy as np
 
 from tagal_dspy.metrics.baselines import baseline
+from tagal_dspy.optimizers.compiling import ALPHA
 from tagal_dspy.optimizers.job import Metric, value_of
 from tagal_dspy.optimizers.tasks import Tasks
 
 N_TABLES = 8
 """Tables of real rows that the noise of a score is estimated from."""
 
-ALPHA = 0.05
 POWER = 0.8
+"""How often a gain is confirmed that is as large as `provable_gain` says."""
 
 
 def provable_gain(tasks: Tasks, metric: Metric) -> float:
